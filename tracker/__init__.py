@@ -1,0 +1,1 @@
+"""Takes facts about Twilio messages in, keeps them, answers questions about them."""

@@ -1,0 +1,21 @@
+"""The situations in which this program cannot do what was asked. Each docstring says when; each message says what to do."""
+
+
+class TrackerError(Exception):
+    """Something that the user can mend. The command line prints its message, without a traceback."""
+
+
+class SettingsError(TrackerError):
+    """A setting is wrong or missing. The message names all such settings at once."""
+
+
+class DatabaseUnavailableError(TrackerError):
+    """The database did not take what was to be written within the time allowed, or cannot be reached at all."""
+
+
+class EmbeddedServerError(TrackerError):
+    """The embedded PostgreSQL could not be started or stopped. The message ends with what its log says."""
+
+
+class MigrationError(TrackerError):
+    """A migration could not be applied; the database is as it was before that migration."""

@@ -1,0 +1,208 @@
+"""Settings: from the environment or ``.env``; a secret may come from the file that ``NAME_FILE`` names."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, cast
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tracker.errors import SettingsError
+
+SECRETS = ("DATABASE_URL", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKENS", "TWILIO_SHARED_KEYS", "TRACKER_API_TOKEN")
+"""Settings that ``NAME_FILE`` may bring in from a file."""
+
+DEVELOPMENT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
+"""The account of a server that was given none: well formed, and nobody's."""
+
+IpNetwork = IPv4Network | IPv6Network
+
+
+class Settings(BaseSettings):
+    """All settings, checked. ``load_settings`` is the way to get one."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded server")
+    data_dir: Path = Field(Path(".tracker"), alias="TRACKER_DATA_DIR", description="embedded server, spool, secrets")
+    host: str = Field("127.0.0.1", alias="TRACKER_HOST", description="address to listen on")
+    port: int = Field(8000, alias="TRACKER_PORT", ge=1, le=65535, description="port to listen on")
+    public_base_url: str | None = Field(None, description="scheme, host, port and prefix that Twilio calls")
+    trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        (), alias="TRACKER_TRUSTED_PROXIES", description="networks whose forwarded headers are believed, comma-separated"
+    )
+    twilio_account_sid: str | None = Field(None, pattern=r"^AC[0-9a-fA-F]{32}$", description="the account")
+    twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="the account's auth tokens, comma-separated; the first is used to send"
+    )
+    twilio_auth_tokens: Annotated[dict[str, list[SecretStr]], NoDecode] = Field(
+        default_factory=dict, description='more accounts, JSON: {"AC…": ["token", "older token"]}'
+    )
+    twilio_shared_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        default_factory=dict, description='shared keys for webhook signatures, JSON: {"key id": "secret"}'
+    )
+    twilio_api_base_url: str = Field("https://api.twilio.com", description="where Twilio's REST API is")
+    api_token: SecretStr | None = Field(None, alias="TRACKER_API_TOKEN", description="bearer token of API and pages")
+    log_format: str = Field(
+        "auto", alias="TRACKER_LOG_FORMAT", pattern="^(auto|json|console)$", description="auto: console on a terminal"
+    )
+    workers: int = Field(1, alias="TRACKER_WORKERS", ge=1, le=64, description="web worker processes")
+    append_timeout: float = Field(
+        5.0, alias="TRACKER_APPEND_TIMEOUT", gt=0, le=14, description="seconds until a callback is answered 503"
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("twilio_auth_token", mode="before")
+    @classmethod
+    def _split_tokens(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("twilio_auth_tokens", "twilio_shared_keys", mode="before")
+    @classmethod
+    def _parse_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"is no JSON: {error.msg} at character {error.pos + 1}") from None
+        if not isinstance(parsed, dict):
+            raise ValueError("must be a JSON object")
+        return cast("dict[str, object]", parsed)
+
+    @field_validator("public_base_url", "twilio_api_base_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be an absolute http or https URL, such as https://status.example.com")
+        if parts.query or parts.fragment:
+            raise ValueError("must have no query and no fragment")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @model_validator(mode="after")
+    def _require_token_beyond_loopback(self) -> "Settings":
+        if self.api_token is None and not is_loopback(self.host):
+            raise ValueError(f"TRACKER_API_TOKEN must be set, because TRACKER_HOST {self.host} is no loopback address")
+        if self.twilio_auth_token and self.twilio_account_sid is None:
+            raise ValueError("TWILIO_ACCOUNT_SID must be set, because TWILIO_AUTH_TOKEN is")
+        return self
+
+    @cached_property
+    def uses_development_account(self) -> bool:
+        """Whether no token of Twilio's was given, so that one is generated and kept in the data directory."""
+        return not (self.twilio_auth_token or self.twilio_auth_tokens or self.twilio_shared_keys)
+
+
+def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
+    """Read and check all settings.
+
+    overrides: values that go before the environment, by setting name (``TRACKER_PORT``) or field name; None values are
+    left out, so that options that were not given change nothing.
+
+    Raises SettingsError with one message that names every setting that is wrong or missing.
+    """
+    from_files, complaints = _read_secret_files({**dotenv_values(".env"), **os.environ})
+    given = from_files | {name: value for name, value in (overrides or {}).items() if value is not None}
+    settings = None
+    try:
+        settings = Settings(**given)  # pyright: ignore[reportArgumentType]  # the model checks the values itself
+    except ValidationError as error:
+        complaints += [f"{_setting_name(item['loc'])}{_complaint(item['msg'])}" for item in error.errors(include_input=False)]
+    if settings is None or complaints:
+        raise SettingsError("\n  ".join(["The settings are not usable:", *complaints]))
+    return settings
+
+
+def _read_secret_files(environment: Mapping[str, str | None]) -> tuple[dict[str, object], list[str]]:
+    """The secrets that ``NAME_FILE`` brings in, and a complaint for each file that cannot be read.
+
+    A value that stands in the environment itself goes first.
+    """
+    found: dict[str, object] = {}
+    complaints: list[str] = []
+    for name in SECRETS:
+        path = environment.get(f"{name}_FILE")
+        if not path or environment.get(name):
+            continue
+        try:
+            found[name if name == "TRACKER_API_TOKEN" else name.lower()] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            complaints.append(f"{name}_FILE: cannot read {path}: {reason}")
+    return found, complaints
+
+
+def _setting_name(location: tuple[int | str, ...]) -> str:
+    return f"{str(location[0]).upper()}: " if location else ""
+
+
+def _complaint(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens on ``host`` can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def effective_account(settings: Settings) -> tuple[str, str]:
+    """The account and the token to send or simulate with.
+
+    Without tokens in the settings: the development account, with a token that is generated once and kept, readable by its
+    owner only, in ``TRACKER_DATA_DIR``.
+    """
+    if settings.twilio_account_sid and settings.twilio_auth_token:
+        return settings.twilio_account_sid, settings.twilio_auth_token[0].get_secret_value()
+    for account_sid, tokens in settings.twilio_auth_tokens.items():
+        if tokens:
+            return account_sid, tokens[0].get_secret_value()
+    return settings.twilio_account_sid or DEVELOPMENT_ACCOUNT_SID, _development_token(settings.data_dir)
+
+
+def _development_token(data_dir: Path) -> str:
+    """Read the development token, or make it: of two that start together, both get the one that was linked first."""
+    path = data_dir / "development-auth-token"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(16), encoding="ascii")
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="ascii").strip()
+
+
