@@ -24,8 +24,8 @@ CREATE TABLE projection_runner (
     CONSTRAINT projection_runner_is_one_row CHECK (only_row)
 );
 
--- The current state of each message. facts: every different thing that was said ("status|error code|done date"), in order of
--- arrival; with it the fold can go on from this row alone. route_fact: the fact that brought the addresses.
+-- The current state of each message. decided_by: position of the event that decides. sent_at, delivered_at: when the first such
+-- event reached us.
 -- fillfactor: a message's row is rewritten a few times, mostly within its page.
 CREATE TABLE message_state (
     message_sid text NOT NULL,
@@ -46,9 +46,6 @@ CREATE TABLE message_state (
     sent_at timestamptz,
     delivered_at timestamptz,
     last_position bigint NOT NULL,
-    decided_fact text NOT NULL,
-    route_fact text NOT NULL,
-    facts text [] NOT NULL,
     CONSTRAINT message_state_pkey PRIMARY KEY (message_sid),
     CONSTRAINT message_state_has_events CHECK (event_count > 0),
     CONSTRAINT message_state_is_decided_by_an_event CHECK (decided_by BETWEEN 1 AND last_position)

@@ -1,0 +1,117 @@
+"""From events to transitions: what each event changed in its message.
+
+Every projection is fed with transitions, so that there is one fold however many tables are derived from it. The messages of recent
+events are kept in memory; a message that is not there is folded from its earlier events in the log, which is where all state
+comes from. So transitions can be had from any position on, by the live projector, a rebuild, and a projection that has fallen
+behind alike.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from projections.message import Effect, Message, Said, take_in
+
+MAX_MESSAGES = 40_000
+"""Messages kept in memory at most, about a kilobyte each."""
+
+LoadHistory = Callable[[Sequence[str], int], Iterable[Said]]
+"""The events of these messages up to and including a position, in log order."""
+
+
+class Transition(msgspec.Struct, gc=False, frozen=True):
+    """One event and what it changed, as of the moment when it was taken in."""
+
+    position: int
+    message_sid: str
+    received_at: datetime
+    status: str
+    """The event's, in small letters."""
+    error_code: str | None
+    """The event's."""
+    effect: Effect
+    reached: bool
+    """Whether the message had never been said to have this status before."""
+    new_error_code: bool
+    """Whether this error code had never been said of the message before."""
+    status_before: str | None
+    """The message's; None: this is its first event."""
+    status_after: str
+    channel: str
+    country: str | None
+    messaging_service_sid: str | None
+    error_code_after: str | None
+    """The message's."""
+    sent_at: datetime | None
+    delivered_at: datetime | None
+
+
+class Batch(msgspec.Struct, gc=False, frozen=True):
+    """What a projection is fed with."""
+
+    transitions: Sequence[Transition]
+    """In log order."""
+    messages: Sequence[Message]
+    """The messages that these concern, each once, as they are after the last transition. Not to be changed."""
+
+
+class Messages:
+    """The state of messages as of one position, moved on batch by batch."""
+
+    def __init__(self, position: int, load_history: LoadHistory, max_messages: int = MAX_MESSAGES) -> None:
+        """position: the last event that has been taken in; 0 for none."""
+        self.position = position
+        self._load_history = load_history
+        self._max_messages = max_messages
+        self._known: dict[str, Message] = {}
+
+    def advance(self, events: Sequence[Said]) -> Batch:
+        """Take in the next events, which must follow ``position`` without a gap.
+
+        When this raises, or its batch was not committed, the instance is of no further use.
+        """
+        known = self._known
+        self._load_missing({said.message_sid for said in events} - known.keys())
+        changed: dict[str, Message] = {}
+        transitions: list[Transition] = []
+        for said in events:
+            message, step = take_in(known.get(said.message_sid), said)
+            known[said.message_sid] = changed[said.message_sid] = message
+            transitions.append(
+                Transition(
+                    said.position,
+                    said.message_sid,
+                    said.received_at,
+                    step.fact.status,
+                    said.error_code,
+                    step.effect,
+                    step.reached,
+                    step.new_error_code,
+                    step.status_before,
+                    message.decided_fact.status,
+                    message.channel,
+                    message.country,
+                    message.messaging_service_sid,
+                    message.error_code,
+                    message.sent_at,
+                    message.delivered_at,
+                )
+            )
+        if events:
+            self.position = events[-1].position
+        self._forget_oldest()
+        return Batch(transitions, list(changed.values()))
+
+    def _load_missing(self, message_sids: set[str]) -> None:
+        if self.position == 0 or not message_sids:
+            return
+        for said in self._load_history(sorted(message_sids), self.position):
+            self._known[said.message_sid] = take_in(self._known.get(said.message_sid), said)[0]
+
+    def _forget_oldest(self) -> None:
+        """Keep the half that came last: messages are talked about for a short time."""
+        if len(self._known) > self._max_messages:
+            surplus = len(self._known) - self._max_messages // 2
+            for message_sid in list(self._known)[:surplus]:
+                del self._known[message_sid]

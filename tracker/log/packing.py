@@ -1,0 +1,87 @@
+"""Columns of a batch as PostgreSQL's binary arrays.
+
+psycopg adapts a Python list one element at a time in Python; a batch has seventeen columns, and this is the hottest line of the
+receiver, so the wire format is written directly. Format: number of dimensions, whether there are NULLs, element type, length,
+lower bound, then each element behind its length, -1 for NULL (PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv).
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+
+from psycopg.abc import AdaptContext
+from psycopg.adapt import Dumper, PyFormat
+from psycopg.pq import Format
+
+_HEADER = Struct("!iiIii")
+_LENGTH = Struct("!i").pack
+_LENGTHS = tuple(_LENGTH(length) for length in range(1024))
+_NULL = _LENGTH(-1)
+_TIMESTAMP = Struct("!iq").pack
+
+UUID_OID, TEXT_OID, BYTEA_OID, TIMESTAMPTZ_OID = 2950, 25, 17, 1184
+_ARRAY_OIDS = {UUID_OID: 2951, TEXT_OID: 1009, BYTEA_OID: 1001, TIMESTAMPTZ_OID: 1185}
+
+_POSTGRES_EPOCH = 946_684_800_000_000
+"""2000-01-01 in microseconds since the Unix epoch; PostgreSQL counts from there."""
+
+
+class PackedArray:
+    """An array in PostgreSQL's binary format, ready to be sent."""
+
+    __slots__ = ("data", "oid")
+
+    def __init__(self, element_oid: int, length: int, elements: bytes) -> None:
+        self.oid = _ARRAY_OIDS[element_oid]
+        dimensions = _HEADER.pack(1, 1, element_oid, length, 1)
+        self.data = dimensions + elements
+
+
+def pack_bytes(element_oid: int, values: Sequence[bytes]) -> PackedArray:
+    """An array of uuid or bytea."""
+    return PackedArray(element_oid, len(values), b"".join([_LENGTH(len(value)) + value for value in values]))
+
+
+def pack_text(values: Sequence[str | None]) -> PackedArray:
+    """An array of text; None is NULL. What UTF-8 cannot say (half a surrogate pair) becomes a question mark."""
+    parts: list[bytes] = []
+    append = parts.append
+    for value in values:
+        if value is None:
+            append(_NULL)
+        else:
+            encoded = value.encode("utf-8", "replace")
+            length = len(encoded)
+            append(_LENGTHS[length] if length < len(_LENGTHS) else _LENGTH(length))
+            append(encoded)
+    return PackedArray(TEXT_OID, len(values), b"".join(parts))
+
+
+def pack_times(values: Sequence[int]) -> PackedArray:
+    """An array of timestamptz from microseconds since the Unix epoch."""
+    elements = b"".join([_TIMESTAMP(8, value - _POSTGRES_EPOCH) for value in values])
+    return PackedArray(TIMESTAMPTZ_OID, len(values), elements)
+
+
+class PackedArrayDumper(Dumper):
+    """Hands a PackedArray to libpq as it is."""
+
+    format = Format.BINARY
+
+    def get_key(self, obj: PackedArray, format: PyFormat) -> tuple[type, int]:  # noqa: A002  # the base class's name
+        """One dumper an array type, because the type is told with the parameter."""
+        return (self.cls, obj.oid)
+
+    def upgrade(self, obj: PackedArray, format: PyFormat) -> "PackedArrayDumper":  # noqa: A002
+        """The dumper of this array's type."""
+        dumper = PackedArrayDumper(self.cls)
+        dumper.oid = obj.oid
+        return dumper
+
+    def dump(self, obj: PackedArray) -> bytes:
+        """The bytes as they are."""
+        return obj.data
+
+
+def register_packed_arrays(context: AdaptContext) -> None:
+    """Let a connection take PackedArray parameters."""
+    context.adapters.register_dumper(PackedArray, PackedArrayDumper)

@@ -1,0 +1,1 @@
+"""What is Twilio's: signatures, callback parameters, statuses, error codes. Nothing here touches a network or a database."""
