@@ -6,6 +6,7 @@ lower bound, then each element behind its length, -1 for NULL (PostgreSQL, src/b
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from struct import Struct
 
 from psycopg.abc import AdaptContext
@@ -18,11 +19,16 @@ _LENGTHS = tuple(_LENGTH(length) for length in range(1024))
 _NULL = _LENGTH(-1)
 _TIMESTAMP = Struct("!iq").pack
 
-UUID_OID, TEXT_OID, BYTEA_OID, TIMESTAMPTZ_OID = 2950, 25, 17, 1184
-_ARRAY_OIDS = {UUID_OID: 2951, TEXT_OID: 1009, BYTEA_OID: 1001, TIMESTAMPTZ_OID: 1185}
+_INT8 = Struct("!iq").pack
+_TRUE, _FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
+
+BOOL_OID, BYTEA_OID, INT8_OID, TEXT_OID, TIMESTAMPTZ_OID, UUID_OID = 16, 17, 20, 25, 1184, 2950
+_ARRAY_OIDS = {BOOL_OID: 1000, BYTEA_OID: 1001, INT8_OID: 1016, TEXT_OID: 1009, TIMESTAMPTZ_OID: 1185, UUID_OID: 2951}
 
 _POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 in microseconds since the Unix epoch; PostgreSQL counts from there."""
+
+_POSTGRES_EPOCH_SECONDS = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 
 class PackedArray:
@@ -60,6 +66,28 @@ def pack_times(values: Sequence[int]) -> PackedArray:
     """An array of timestamptz from microseconds since the Unix epoch."""
     elements = b"".join([_TIMESTAMP(8, value - _POSTGRES_EPOCH) for value in values])
     return PackedArray(TIMESTAMPTZ_OID, len(values), elements)
+
+
+def pack_datetimes(values: Sequence[datetime | None]) -> PackedArray:
+    """An array of timestamptz from aware datetimes; None is NULL."""
+    elements = [_NULL if value is None else _TIMESTAMP(8, _microseconds(value)) for value in values]
+    return PackedArray(TIMESTAMPTZ_OID, len(values), b"".join(elements))
+
+
+def _microseconds(value: datetime) -> int:
+    """Since PostgreSQL's epoch. A float of seconds is exact to the microsecond until the year 2255."""
+    return round((value.timestamp() - _POSTGRES_EPOCH_SECONDS) * 1_000_000)
+
+
+def pack_int8(values: Sequence[int | None]) -> PackedArray:
+    """An array of bigint; None is NULL."""
+    elements = [_NULL if value is None else _INT8(8, value) for value in values]
+    return PackedArray(INT8_OID, len(values), b"".join(elements))
+
+
+def pack_bool(values: Sequence[bool]) -> PackedArray:
+    """An array of boolean."""
+    return PackedArray(BOOL_OID, len(values), b"".join([_TRUE if value else _FALSE for value in values]))
 
 
 class PackedArrayDumper(Dumper):

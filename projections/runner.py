@@ -1,0 +1,185 @@
+"""Keeps the projections: reads the log, folds, and writes rows and checkpoints in one transaction.
+
+One runner is active at a time; an advisory lock sees to that, and the others wait for it. Projections that stand at the same
+position are taken on together, in one transaction. One that has fallen behind is taken on by itself until it has caught up.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg.rows import TupleRow
+
+from projections.message import Said
+from projections.projection import Projection
+from projections.transitions import Messages
+from tracker.database.queries import query
+from tracker.log.packing import register_packed_arrays
+
+_log = structlog.get_logger()
+
+RUNNER_LOCK = 0x7477_0002
+"""Key of the advisory lock that the active runner holds."""
+
+BATCH_EVENTS = 5_000
+"""Events in one transaction at most."""
+
+
+class CheckpointMovedError(Exception):
+    """Another runner has moved a checkpoint that this one stands on: it has lost the lock and must start anew."""
+
+
+class Runner:
+    """The projections on one connection, which this runner owns."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[TupleRow],
+        projections: Sequence[Projection[Any]],
+        batch_events: int = BATCH_EVENTS,
+    ) -> None:
+        """connection: in autocommit mode, as a role that may write the projections' tables."""
+        register_packed_arrays(connection)
+        self._connection = connection
+        self._projections = {projection.name: projection for projection in projections}
+        self._batch_events = batch_events
+        self._positions: dict[str, int] = {}
+        self._messages: dict[int, Messages] = {}
+
+    def try_to_start(self, instance_id: UUID) -> bool:
+        """Become the active runner, unless there is one. From then on projections that had stopped try again."""
+        row = self._connection.execute(query("try_runner_lock"), {"key": RUNNER_LOCK}).fetchone()
+        if row is None or not row[0]:
+            return False
+        with self._connection.transaction():
+            self._connection.execute(query("announce_runner"), {"instance_id": instance_id})
+            for projection in self._projections.values():
+                self._connection.execute(
+                    query("register_projection"), {"name": projection.name, "version": projection.version}
+                )
+        self._positions = self._read_checkpoints()
+        self._connection.execute(query("listen_to_log"))
+        _log.info("runner.started", positions=self._positions)
+        return True
+
+    def run_once(self) -> int:
+        """Take every projection on by one batch; how many events were read in all. 0: all of them have what there is.
+
+        Raises CheckpointMovedError, and psycopg.Error when the database went away; the runner is of no further use then.
+        """
+        groups: defaultdict[int, list[Projection[Any]]] = defaultdict(list)
+        for name, position in self._positions.items():
+            groups[position].append(self._projections[name])
+        self._messages = {position: known for position, known in self._messages.items() if position in groups}
+        return sum(self._advance(position, group) for position, group in sorted(groups.items()))
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something is appended, for so long at most: a notification is a hint, and may be missed."""
+        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+            pass
+
+    def _read_checkpoints(self) -> dict[str, int]:
+        positions: dict[str, int] = {}
+        for name, version, position, _, _ in self._connection.execute(query("read_checkpoints")):
+            projection = self._projections.get(name)
+            if projection is None:
+                continue
+            if projection.version != version:
+                reason = f"its rows are of version {version}, the program's is {projection.version}: tracker rebuild {name}"
+                self._stop_projection(projection, position, reason)
+                continue
+            positions[name] = position
+        return positions
+
+    def _advance(self, position: int, group: Sequence[Projection[Any]]) -> int:
+        events = self._read(position)
+        if not events:
+            return 0
+        messages = self._messages.pop(position, None) or Messages(position, self._load_history)
+        try:
+            failed = self._take_in(messages, group, events)
+        except psycopg.Error:
+            raise
+        except CheckpointMovedError:
+            raise
+        except Exception:  # noqa: BLE001  # a bug in the shared fold: found and reported event by event below
+            failed = list(group)
+        else:
+            self._messages[messages.position] = messages
+        for projection in failed:
+            self._advance_to_poison(projection, position, events)
+        return len(events)
+
+    def _take_in(self, messages: Messages, group: Sequence[Projection[Any]], events: Sequence[Said]) -> list[Projection[Any]]:
+        """Fold and write the events for each projection of the group; those whose fold raised, whose tables are untouched."""
+        before = messages.position
+        failed: list[Projection[Any]] = []
+        with self._connection.transaction():
+            batch = messages.advance(events)
+            for projection in group:
+                try:
+                    changes = projection.fold(batch)
+                except Exception:  # noqa: BLE001  # whatever a fold raises stops this projection and no other
+                    failed.append(projection)
+                    continue
+                projection.write(self._connection, changes)
+                self._move_checkpoint(projection, before, messages.position)
+        for projection in group:
+            if projection not in failed:
+                self._positions[projection.name] = messages.position
+        return failed
+
+    def _advance_to_poison(self, projection: Projection[Any], position: int, events: Sequence[Said]) -> None:
+        """Take a batch in that did not fold as a whole, one event at a time, and stop at the event that cannot be folded."""
+        messages = Messages(position, self._load_history)
+        for said in events:
+            before = messages.position
+            try:
+                changes = projection.fold(messages.advance([said]))
+            except Exception as error:  # noqa: BLE001  # as above; the reason is kept where operators look
+                self._stop_projection(projection, said.position, f"{type(error).__name__}: {error}")
+                _log.exception("projection.stopped", projection=projection.name, position=said.position, message_sid=said.message_sid)
+                return
+            with self._connection.transaction():
+                projection.write(self._connection, changes)
+                self._move_checkpoint(projection, before, messages.position)
+            self._positions[projection.name] = messages.position
+
+    def _move_checkpoint(self, projection: Projection[Any], before: int, after: int) -> None:
+        moved = self._connection.execute(query("move_checkpoint"), {"name": projection.name, "from": before, "to": after})
+        if moved.fetchone() is None:
+            raise CheckpointMovedError(f"{projection.name} no longer stands at {before}")
+
+    def _stop_projection(self, projection: Projection[Any], position: int, reason: str) -> None:
+        self._positions.pop(projection.name, None)
+        self._connection.execute(
+            query("stop_projection"), {"name": projection.name, "position": position, "reason": reason[:1000]}
+        )
+
+    def _read(self, position: int) -> list[Said]:
+        """The contiguous prefix of what comes after a position: a gap means wait."""
+        return contiguous(self._select("read_log", {"after": position, "limit": self._batch_events}), position)
+
+    def _load_history(self, message_sids: Sequence[str], until: int) -> list[Said]:
+        return self._select("read_earlier_events", {"message_sids": list(message_sids), "until": until})
+
+    def _select(self, name: str, parameters: dict[str, object]) -> list[Said]:
+        cursor = self._connection.cursor(binary=True, row_factory=_said_row)
+        return cursor.execute(query(name), parameters, prepare=True).fetchall()
+
+
+def contiguous(events: list[Said], after: int) -> list[Said]:
+    """The events up to the first gap in the positions that follow ``after``."""
+    if not events or events[-1].position == after + len(events):
+        return events
+    for offset, said in enumerate(events, start=1):
+        if said.position != after + offset:
+            return events[: offset - 1]
+    return events
+
+
+def _said_row(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Said]:
+    return Said._make
