@@ -1,0 +1,50 @@
+"""Fixtures for all tests. A test that names ``database_url`` gets a migrated database of its own."""
+
+import os
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.database import PostgresForTests, running_server
+
+# How fast an example runs says nothing on a shared machine.
+settings.register_profile("default", deadline=None)
+# For a long search by hand; what it finds is kept in .hypothesis and tried first afterwards.
+settings.register_profile("thorough", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Tests marked ``anyio`` are coroutines; they run on asyncio only, as the program does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresForTests]:
+    """The PostgreSQL server of this test process."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: PostgresForTests) -> Iterator[str]:
+    """URL of a fresh, migrated database, as a superuser."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres: PostgresForTests) -> Iterator[str]:
+    """URL of a fresh database that has not been migrated, as a superuser."""
+    with postgres.database(migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to the fresh, migrated database, autocommit, as a superuser."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
