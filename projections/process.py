@@ -1,0 +1,69 @@
+"""The projector as a process: run the runner, and start it again when the database went away."""
+
+import threading
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from projections.catalogue import PROJECTIONS
+from projections.runner import CheckpointMovedError, Runner
+
+_log = structlog.get_logger()
+
+POLL_SECONDS = 0.5
+"""How long a missed notification may delay the projections."""
+
+GATHER_SECONDS = 0.02
+"""How long events are let gather after the first one of a quiet time, so that a burst is a few batches and not hundreds."""
+
+LOCK_SECONDS = 1.0
+"""How often a runner that waits for its turn asks again."""
+
+MAX_RETRY_SECONDS = 5.0
+"""The longest pause between attempts to reach the database."""
+
+
+def project(conninfo: str, instance_id: UUID, stop: threading.Event, on_active: Callable[[], object] = lambda: None) -> None:
+    """Keep the projections until ``stop`` is set. on_active: called whenever this process became the active runner."""
+    pause = 0.1
+    while not stop.is_set():
+        try:
+            with psycopg.connect(conninfo, autocommit=True) as connection:
+                pause = 0.1
+                _run(connection, instance_id, stop, on_active)
+        except (psycopg.Error, CheckpointMovedError) as error:
+            _log.warning("runner.interrupted", reason=f"{type(error).__name__}: {error}", retry_seconds=pause)
+            stop.wait(pause)
+            pause = min(pause * 2, MAX_RETRY_SECONDS)
+
+
+def catch_up(conninfo: str, instance_id: UUID) -> bool:
+    """Take everything in that is in the log now. False: another runner is active, and does so itself."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        runner = Runner(connection, PROJECTIONS)
+        if not runner.try_to_start(instance_id):
+            return False
+        while runner.run_once():
+            pass
+        return True
+
+
+def _run(
+    connection: psycopg.Connection, instance_id: UUID, stop: threading.Event, on_active: Callable[[], object]
+) -> None:
+    runner = Runner(connection, PROJECTIONS)
+    waiting_since = time.monotonic()
+    while not runner.try_to_start(instance_id):
+        if waiting_since:
+            _log.info("runner.waiting", reason="another runner is active")
+            waiting_since = 0.0
+        if stop.wait(LOCK_SECONDS):
+            return
+    on_active()
+    while not stop.is_set():
+        if runner.run_once() == 0:
+            runner.wait(POLL_SECONDS)
+        stop.wait(GATHER_SECONDS)

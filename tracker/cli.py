@@ -1,0 +1,52 @@
+"""The command ``tracker``: data on stdout, everything else on stderr; exit codes 0, 1 (a check failed), 2 (usage)."""
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import rich_click as click
+
+from tracker.errors import SettingsError, TrackerError
+from tracker.logs import configure_logging
+
+COMMANDS: Final = {
+    "serve": "serve",
+    "migrate": "migrate",
+    "project": "project",
+    "history": "history",
+    "simulate": "simulate",
+    "errors": "errors",
+}
+"""Subcommands in the order of the help, each with its module in ``tracker.commands``; a module is imported when it is needed."""
+
+
+class LazyGroup(click.RichGroup):
+    """Imports only the subcommand that was called, because some need much that others do not."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, None when there is none."""
+        module = COMMANDS.get(cmd_name)
+        return None if module is None else import_module(f"tracker.commands.{module}").command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="twilio-status-tracker")
+def cli() -> None:
+    """Take Twilio's status callbacks in, keep them, and say what became of each message."""
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one message, not a traceback."""
+    configure_logging()
+    try:
+        cli(standalone_mode=True)
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except TrackerError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)

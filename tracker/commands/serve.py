@@ -1,0 +1,42 @@
+"""``tracker serve``: webhook, API, pages, metrics and projector."""
+
+import rich_click as click
+
+from tracker.logs import configure_logging
+from tracker.serve import serve
+from tracker.settings import Settings, effective_account, load_settings
+from tracker.web.webhook import PATH
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on.  [TRACKER_HOST, default 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [TRACKER_PORT, default 8000]")
+@click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.  [TRACKER_WORKERS, default 1]")
+@click.option("--no-projector", is_flag=True, help="Only take callbacks and answer; `tracker project` runs elsewhere.")
+def command(host: str | None, port: int | None, workers: int | None, no_projector: bool) -> None:
+    """Take callbacks in and answer questions, until Ctrl-C or SIGTERM.
+
+    Without DATABASE_URL a PostgreSQL of its own is started under TRACKER_DATA_DIR and stopped at the end.
+    """
+    settings = load_settings({"TRACKER_HOST": host, "TRACKER_PORT": port, "TRACKER_WORKERS": workers})
+    configure_logging(settings.log_format)
+    serve(settings, project=not no_projector, on_ready=lambda: _greet(settings))
+
+
+def _greet(settings: Settings) -> None:
+    """What a person wants to know first, on standard error."""
+    base = settings.public_base_url or f"http://{settings.host}:{settings.port}"
+    account_sid, _ = effective_account(settings)
+    lines = [
+        f"Status callbacks   POST {base}{PATH}",
+        f"API                {base}/api/messages",
+        f"API document       {base}/schema",
+        f"Metrics            {base}/metrics",
+    ]
+    if settings.uses_development_account:
+        lines += [
+            f"Development only   no Twilio auth token is set: one was made for account {account_sid} and is kept in "
+            f"{settings.data_dir}/development-auth-token",
+            "Try                tracker simulate",
+        ]
+    click.echo("\n".join(["", *lines, ""]), err=True)

@@ -1,0 +1,90 @@
+"""The Litestar application of one web worker."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, asgi
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+from psycopg_pool import AsyncConnectionPool
+
+from tracker.database.connections import Role, conninfo
+from tracker.log.appender import Appender
+from tracker.log.store import EventStore
+from tracker.settings import Settings, effective_account
+from tracker.twilio.signature import Keyring
+from tracker.web import health
+from tracker.web.metrics import VERSION, Metrics, Pool
+from tracker.web.public_url import PublicUrl
+from tracker.web.runtime import Runtime
+from tracker.web.stats import WebStats
+from tracker.web.webhook import PATH, Webhook
+
+QUERY_SECONDS = 5
+"""After so long a question to the database is given up."""
+
+
+def create_app(runtime: Runtime) -> Litestar:
+    """The application, with everything it needs opened in its lifespan and closed after it."""
+    settings = runtime.settings
+    stats = WebStats(runtime.stats_path, settings.workers, runtime.worker)
+    store = EventStore(
+        conninfo(runtime.database_url, role=Role.SERVICE, application="tracker-append"), settings.append_timeout
+    )
+    appender = Appender(store, on_batch=stats.count_batch)
+    pool: Pool = AsyncConnectionPool(
+        conninfo(runtime.database_url, role=Role.SERVICE, application="tracker-web", timeout=QUERY_SECONDS),
+        kwargs={"autocommit": True},
+        min_size=1,
+        max_size=4,
+        open=False,
+    )
+    metrics_registry = Metrics(stats, pool)
+    webhook = Webhook(appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await pool.open(wait=False)
+        yield
+        await appender.drain()
+        await store.close()
+        await pool.close()
+
+    return Litestar(
+        route_handlers=[webhook_route(webhook), health.livez, health.readyz, health.healthz, health.metrics],
+        dependencies={
+            "pool": Provide(lambda: pool, sync_to_thread=False),
+            "settings": Provide(lambda: settings, sync_to_thread=False),
+            "metrics_registry": Provide(lambda: metrics_registry, sync_to_thread=False),
+        },
+        lifespan=[lifespan],
+        openapi_config=OpenAPIConfig(title="Twilio status tracker", version=VERSION),
+        logging_config=None,
+    )
+
+
+def webhook_route(webhook: Webhook) -> ControllerRouterHandler:
+    """The webhook as a raw ASGI route: no request object, no dependency injection, no copy of the scope."""
+
+    @asgi(PATH, copy_scope=False)
+    async def take_callback(scope: Scope, receive: Receive, send: Send) -> None:
+        await webhook(scope, receive, send)
+
+    return take_callback
+
+
+def keyring(settings: Settings) -> Keyring:
+    """All keys of the settings; the development account's when there are none."""
+    tokens = {
+        account_sid: [token.get_secret_value() for token in given] for account_sid, given in settings.twilio_auth_tokens.items()
+    }
+    main_account_sid = settings.twilio_account_sid
+    if settings.uses_development_account:
+        main_account_sid, token = effective_account(settings)
+        tokens[main_account_sid] = [token]
+    elif main_account_sid and settings.twilio_auth_token:
+        own = [token.get_secret_value() for token in settings.twilio_auth_token]
+        tokens[main_account_sid] = own + [token for token in tokens.get(main_account_sid, []) if token not in own]
+    shared_keys = {key_id: secret.get_secret_value() for key_id, secret in settings.twilio_shared_keys.items()}
+    return Keyring(tokens, main_account_sid, shared_keys)

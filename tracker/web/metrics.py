@@ -1,0 +1,160 @@
+"""``/metrics``: every metric this program shows, declared here with its help text and labels.
+
+Names are interface. What is counted in the web workers comes from ``WebStats``; what is known of the log and the projections comes
+from the database, read once a scrape. A collector never raises, because one exception would fail the whole scrape.
+"""
+
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+import psycopg
+import structlog
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from psycopg.rows import class_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tracker.database.queries import query
+from tracker.web.stats import BATCH_BOUNDS, RESULTS, SECONDS_BOUNDS, Histogram, WebStats
+
+_log = structlog.get_logger()
+
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[Any]]
+
+VERSION: Final = version("twilio-status-tracker")
+
+
+class WebCollector(Collector):
+    """What the web workers counted."""
+
+    def __init__(self, stats: WebStats) -> None:
+        self._stats = stats
+
+    def describe(self) -> Iterable[Metric]:
+        """The families without samples, so that registering reads nothing."""
+        return self._families(dict.fromkeys(RESULTS, 0.0), _empty(SECONDS_BOUNDS), _empty(BATCH_BOUNDS))
+
+    def collect(self) -> Iterable[Metric]:
+        """The counts of this moment."""
+        return self._families(dict(self._stats.results()), self._stats.seconds(), self._stats.batches())
+
+    def _families(self, results: dict[Any, float], seconds: Histogram, batches: Histogram) -> Iterator[Metric]:
+        callbacks = CounterMetricFamily("tracker_callbacks", "Requests to the webhook by what became of them.", labels=["result"])
+        for result, count in results.items():
+            callbacks.add_metric([result], count)
+        yield callbacks
+        yield HistogramMetricFamily(
+            "tracker_callback_seconds",
+            "From a webhook request's first byte to its answer, in seconds.",
+            buckets=seconds.cumulative(),
+            sum_value=seconds.total,
+        )
+        yield HistogramMetricFamily(
+            "tracker_append_batch_events",
+            "Events that were appended to the log in one transaction.",
+            buckets=batches.cumulative(),
+            sum_value=batches.total,
+        )
+        build = GaugeMetricFamily("tracker_build_info", "The running version; always 1.", labels=["version"])
+        build.add_metric([VERSION], 1)
+        yield build
+
+
+def _empty(bounds: tuple[float, ...]) -> Histogram:
+    return Histogram(bounds, [0.0] * (len(bounds) + 1), 0.0)
+
+
+class ProjectionHealth(msgspec.Struct, frozen=True):
+    """Where a projection stands."""
+
+    name: str
+    version: int
+    position: int
+    failed_position: int | None
+    failed_reason: str | None
+    lag_events: int
+    """Events of the log that it has not taken in."""
+    lag_seconds: float
+    """How long the oldest of these has been in the log; 0 when there are none."""
+
+
+class LogHealth(msgspec.Struct, frozen=True):
+    """Where the log and the projections stand."""
+
+    position: int
+    projections: list[ProjectionHealth]
+
+
+async def read_log_health(pool: Pool) -> LogHealth:
+    """Ask the database. Raises psycopg.Error when it does not answer."""
+    async with pool.connection(timeout=2) as connection:
+        row = await (await connection.execute(query("read_log_head"))).fetchone()
+        cursor = connection.cursor(row_factory=class_row(ProjectionHealth))
+        await cursor.execute(query("read_projection_health"))
+        return LogHealth(row[0] if row else 0, await cursor.fetchall())
+
+
+class LogCollector(Collector):
+    """What the database said when it was last asked; nothing but the failure when it did not answer."""
+
+    def __init__(self) -> None:
+        self.health: LogHealth | None = None
+        """None: the database did not answer."""
+
+    def describe(self) -> Iterable[Metric]:
+        """The families without samples."""
+        return self._families(LogHealth(0, []))
+
+    def collect(self) -> Iterable[Metric]:
+        """The last answer's families."""
+        success = GaugeMetricFamily("tracker_collector_success", "Whether the database answered this scrape: 1 or 0.")
+        success.add_metric([], 0 if self.health is None else 1)
+        yield success
+        if self.health is not None:
+            yield from self._families(self.health)
+
+    def _families(self, health: LogHealth) -> Iterator[Metric]:
+        position = GaugeMetricFamily("tracker_log_position", "The log's last position.")
+        position.add_metric([], health.position)
+        yield position
+        gauges = (
+            ("tracker_projection_position", "The last position that a projection has taken in.", "position"),
+            ("tracker_projection_lag_events", "Events that a projection has not taken in yet.", "lag_events"),
+            ("tracker_projection_lag_seconds", "Age in the log of the oldest event not yet taken in.", "lag_seconds"),
+        )
+        for name, documentation, attribute in gauges:
+            gauge = GaugeMetricFamily(name, documentation, labels=["projection"])
+            for projection in health.projections:
+                gauge.add_metric([projection.name], getattr(projection, attribute))
+            yield gauge
+        stopped = GaugeMetricFamily(
+            "tracker_projection_stopped", "Whether an event stopped a projection: 1 or 0.", labels=["projection"]
+        )
+        for projection in health.projections:
+            stopped.add_metric([projection.name], 0 if projection.failed_position is None else 1)
+        yield stopped
+
+
+class Metrics:
+    """The registry of one worker."""
+
+    def __init__(self, stats: WebStats, pool: Pool) -> None:
+        self._pool = pool
+        self._log_collector = LogCollector()
+        self._registry = CollectorRegistry(auto_describe=False)
+        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, WebCollector(stats), self._log_collector):
+            self._registry.register(collector)
+
+    async def render(self, accept: str) -> tuple[bytes, str]:
+        """The metrics and their media type, in the format that the ``Accept`` header asks for."""
+        try:
+            self._log_collector.health = await read_log_health(self._pool)
+        except (psycopg.Error, PoolTimeout) as error:
+            _log.warning("metrics.incomplete", reason=f"{type(error).__name__}: {error}")
+            self._log_collector.health = None
+        encoder, media_type = choose_encoder(accept)
+        return encoder(self._registry), media_type

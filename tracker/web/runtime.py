@@ -1,0 +1,21 @@
+"""What one web worker is given when it starts."""
+
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from tracker.settings import Settings
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """Made by the supervisor, the same for all workers of a server but for ``worker``."""
+
+    settings: Settings
+    database_url: str
+    instance_id: UUID
+    """Of the server: its runner's counters are shown by its own workers only."""
+    worker: int
+    """From 0."""
+    stats_path: Path
+    """The file that the workers share."""

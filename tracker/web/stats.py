@@ -1,0 +1,97 @@
+"""What the web workers count, in memory that they share.
+
+Each worker writes a slice of its own in one small file that all of them map, so any of them can answer a scrape for all, and a
+worker that was restarted goes on counting where it stopped. A count costs one addition.
+"""
+
+import mmap
+from bisect import bisect_left
+from pathlib import Path
+from typing import Final, Literal
+
+Result = Literal[
+    "appended", "spooled", "quarantined", "bad_signature", "no_signature", "too_large", "bad_media_type", "unavailable"
+]
+"""What became of a request to the webhook."""
+
+RESULTS: Final[tuple[Result, ...]] = (
+    "appended", "spooled", "quarantined", "bad_signature", "no_signature", "too_large", "bad_media_type", "unavailable",
+)  # fmt: skip
+
+SECONDS_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the latency histogram's buckets, in seconds; one more bucket has none."""
+
+BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Upper bounds of the batch size histogram's buckets, in events; one more bucket has none."""
+
+_SECONDS_AT: Final = len(RESULTS)
+_SECONDS_SUM: Final = _SECONDS_AT + len(SECONDS_BOUNDS) + 1
+_BATCHES_AT: Final = _SECONDS_SUM + 1
+_BATCHES_SUM: Final = _BATCHES_AT + len(BATCH_BOUNDS) + 1
+_SLOTS: Final = _BATCHES_SUM + 1
+_SLOT_BYTES: Final = 8
+
+
+class Histogram:
+    """Counts a bucket and the sum of what was observed."""
+
+    def __init__(self, bounds: tuple[float, ...], counts: list[float], total: float) -> None:
+        self.bounds = bounds
+        self.counts = counts
+        """One a bucket, not accumulated; the last bucket has no bound."""
+        self.total = total
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Buckets as Prometheus wants them: bound and count of all up to it, ending in +Inf."""
+        names = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
+        running = 0.0
+        buckets: list[tuple[str, float]] = []
+        for name, count in zip(names, self.counts, strict=True):
+            running += count
+            buckets.append((name, running))
+        return buckets
+
+
+class WebStats:
+    """The counts of all workers of one server, one of which may be this process."""
+
+    def __init__(self, path: Path, workers: int, worker: int) -> None:
+        """path: the shared file, made where it is missing. worker: which slice is ours, from 0."""
+        size = workers * _SLOTS * _SLOT_BYTES
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            file.truncate(size)
+            self._map = mmap.mmap(file.fileno(), size)
+        self._all = memoryview(self._map).cast("d")
+        self._own = self._all[worker * _SLOTS : (worker + 1) * _SLOTS]
+        self._workers = workers
+        self._slot_of = {result: slot for slot, result in enumerate(RESULTS)}
+
+    def count(self, result: Result, seconds: float) -> None:
+        """One request was answered, so many seconds after its first byte."""
+        own = self._own
+        own[self._slot_of[result]] += 1
+        own[_SECONDS_AT + bisect_left(SECONDS_BOUNDS, seconds)] += 1
+        own[_SECONDS_SUM] += seconds
+
+    def count_batch(self, events: int) -> None:
+        """One batch of so many events was appended."""
+        self._own[_BATCHES_AT + bisect_left(BATCH_BOUNDS, events)] += 1
+        self._own[_BATCHES_SUM] += events
+
+    def results(self) -> dict[Result, float]:
+        """Requests by result, over all workers."""
+        return {result: self._sum(slot) for slot, result in enumerate(RESULTS)}
+
+    def seconds(self) -> Histogram:
+        """From first byte to answer, over all workers."""
+        counts = [self._sum(slot) for slot in range(_SECONDS_AT, _SECONDS_SUM)]
+        return Histogram(SECONDS_BOUNDS, counts, self._sum(_SECONDS_SUM))
+
+    def batches(self) -> Histogram:
+        """Events in a batch, over all workers."""
+        counts = [self._sum(slot) for slot in range(_BATCHES_AT, _BATCHES_SUM)]
+        return Histogram(BATCH_BOUNDS, counts, self._sum(_BATCHES_SUM))
+
+    def _sum(self, slot: int) -> float:
+        return sum(self._all[worker * _SLOTS + slot] for worker in range(self._workers))
