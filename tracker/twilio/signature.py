@@ -80,11 +80,14 @@ class Keyring:
     def keys(self, account_sid: str | None, settings_header: str | None = None) -> tuple[Key, ...]:
         """The keys to try, none when nothing configured can have signed the request.
 
-        settings_header: ``X-Twilio-Webhooks-Signature-Settings``, None when absent.
+        settings_header: ``X-Twilio-Webhooks-Signature-Settings``, None when absent: ``key=…,algorithm=…``. As in Twilio's library,
+        no algorithm means HMAC_SHA1, and no key means an auth token's signature.
         """
         if settings_header:
-            fields = dict(part.strip().partition("=")[::2] for part in settings_header.split(","))
-            return self._shared.get((fields.get("key", ""), fields.get("algorithm", "")), ())
+            parts = (part.partition("=") for part in settings_header.split(","))
+            fields = {name.strip(): value.strip() for name, _, value in parts}
+            if "key" in fields:
+                return self._shared.get((fields["key"], (fields.get("algorithm") or "HMAC_SHA1").upper()), ())
         return self._by_account.get(account_sid or "", self._main)
 
 
