@@ -46,7 +46,8 @@ def country_of(address: str | None) -> str | None:
 
 
 def _deciding_digits(digits: str) -> int:
-    if not digits.startswith("1"):
+    if not digits.startswith("1") or digits.startswith("11"):
+        # A second 1 is dialled by mistake and ignored, so the area code comes one digit later.
         return _DECIDING_DIGITS
     return _DECIDING_DIGITS_OF_FIVE if digits.startswith("15") else _DECIDING_DIGITS_OF_AREA
 
