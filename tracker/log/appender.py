@@ -59,10 +59,18 @@ class Appender:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
+                await self._gather()
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
                 await self._write(batch)
         finally:
             self._writer = None
+
+    async def _gather(self) -> None:
+        """Let the event loop turn while each turn brings more events: what has arrived at the sockets already goes along."""
+        seen = 0
+        while seen < len(self._waiting) < self._max_batch:
+            seen = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         try:

@@ -43,5 +43,4 @@ FORBIDDEN = _problem(403, "Forbidden", "The request is not signed by an account 
 TOO_LARGE = _problem(413, "Content Too Large", "A status callback has at most 65536 bytes.", ((b"connection", b"close"),))
 BAD_MEDIA_TYPE = _problem(415, "Unsupported Media Type", "Send application/x-www-form-urlencoded.")
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))
-BODY_LATE = _problem(408, "Request Timeout", "The body did not arrive in time.", ((b"connection", b"close"),))
 UNAVAILABLE = _problem(503, "Service Unavailable", "The callback could not be stored.", ((b"retry-after", b"1"),))

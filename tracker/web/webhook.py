@@ -4,7 +4,6 @@ Size, media type, signature over all parameters as sent, append, answer. A plain
 where every microsecond is paid ten thousand times a second. It answers 200 only for what is durable.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 
@@ -18,7 +17,7 @@ from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.twilio.callback import Callback, first_values, parse_form, read_callback, signed_text
 from tracker.twilio.signature import Keyring, verify
 from tracker.web.public_url import Headers, PublicUrl
-from tracker.web.responses import BAD_MEDIA_TYPE, BAD_METHOD, BODY_LATE, FORBIDDEN, TAKEN, TOO_LARGE, UNAVAILABLE, Response
+from tracker.web.responses import BAD_MEDIA_TYPE, BAD_METHOD, FORBIDDEN, TAKEN, TOO_LARGE, UNAVAILABLE, Response
 from tracker.web.stats import Result, WebStats
 
 _log = structlog.get_logger()
@@ -27,9 +26,6 @@ PATH = "/webhooks/twilio/status"
 
 MAX_BODY_BYTES = 64 * 1024
 """Twilio's largest callbacks have some kilobytes."""
-
-BODY_SECONDS = 10
-"""How long a body may take to arrive. Twilio itself gives up after fifteen seconds."""
 
 REFUSAL_LOG_SECONDS = 10
 """Refused requests are logged once in so many seconds, with their number: a flood of them must not become a flood of lines."""
@@ -70,9 +66,6 @@ class Webhook:
             return
         try:
             result, response = await self._take(scope, receive, received_at)
-        except TimeoutError:
-            await BODY_LATE.send(send)
-            return
         except ConnectionAbortedError:
             return
         await response.send(send)
@@ -134,26 +127,23 @@ class Webhook:
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:
-    """The whole body. Raises BodyTooLargeError as soon as that is known, TimeoutError, and ConnectionAbortedError when the client
-    went away."""
+    """The whole body. Raises BodyTooLargeError as soon as that is known, and ConnectionAbortedError when the client went away or
+    was too slow, which the protocol watches over."""
     announced = headers.get(b"content-length")
     if announced is not None and int(announced) > MAX_BODY_BYTES:
         raise BodyTooLargeError
-    async with asyncio.timeout(BODY_SECONDS):
+    message = await receive()
+    body = message.get("body", b"")
+    while message.get("more_body"):
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError
         message = await receive()
-        chunks = [message.get("body", b"")]
-        size = len(chunks[0])
-        while message.get("more_body"):
-            if size > MAX_BODY_BYTES:
-                raise BodyTooLargeError
-            message = await receive()
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
+        body += message.get("body", b"")
     if message["type"] == "http.disconnect":
         raise ConnectionAbortedError
-    if size > MAX_BODY_BYTES:
+    if len(body) > MAX_BODY_BYTES:
         raise BodyTooLargeError
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body
 
 
 def _text(value: bytes | None) -> str | None:
