@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,13 +12,16 @@ from typing import Annotated, cast
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tracker.errors import SettingsError
 
 SECRETS = ("DATABASE_URL", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKENS", "TWILIO_SHARED_KEYS", "TRACKER_API_TOKEN")
 """Settings that ``NAME_FILE`` may bring in from a file."""
+
+ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+"""Shape of an account SID."""
 
 DEVELOPMENT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
 """The account of a server that was given none: well formed, and nobody's."""
@@ -28,7 +32,14 @@ IpNetwork = IPv4Network | IPv6Network
 class Settings(BaseSettings):
     """All settings, checked. ``load_settings`` is the way to get one."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,  # compose files pass on what is unset as an empty value
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded server")
     data_dir: Path = Field(Path(".tracker"), alias="TRACKER_DATA_DIR", description="embedded server, spool, secrets")
@@ -38,7 +49,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (), alias="TRACKER_TRUSTED_PROXIES", description="networks whose forwarded headers are believed, comma-separated"
     )
-    twilio_account_sid: str | None = Field(None, pattern=r"^AC[0-9a-fA-F]{32}$", description="the account")
+    twilio_account_sid: str | None = Field(None, description="the account")
     twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="the account's auth tokens, comma-separated; the first is used to send"
     )
@@ -49,7 +60,9 @@ class Settings(BaseSettings):
         default_factory=dict, description='shared keys for webhook signatures, JSON: {"key id": "secret"}'
     )
     twilio_api_base_url: str = Field("https://api.twilio.com", description="where Twilio's REST API is")
-    api_token: SecretStr | None = Field(None, alias="TRACKER_API_TOKEN", description="bearer token of API and pages")
+    api_token: SecretStr | None = Field(
+        None, alias="TRACKER_API_TOKEN", validate_default=True, description="bearer token of API and pages"
+    )
     log_format: str = Field(
         "auto", alias="TRACKER_LOG_FORMAT", pattern="^(auto|json|console)$", description="auto: console on a terminal"
     )
@@ -85,6 +98,13 @@ class Settings(BaseSettings):
             raise ValueError("must be a JSON object")
         return cast("dict[str, object]", parsed)
 
+    @field_validator("twilio_account_sid")
+    @classmethod
+    def _check_account_sid(cls, value: str | None) -> str | None:
+        if value is not None and not ACCOUNT_SID.fullmatch(value):
+            raise ValueError("must be AC and 32 hexadecimal digits")
+        return value
+
     @field_validator("public_base_url", "twilio_api_base_url")
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
@@ -104,13 +124,39 @@ class Settings(BaseSettings):
             raise ValueError("must start with postgresql://")
         return value
 
-    @model_validator(mode="after")
-    def _require_token_beyond_loopback(self) -> "Settings":
-        if self.api_token is None and not is_loopback(self.host):
-            raise ValueError(f"TRACKER_API_TOKEN must be set, because TRACKER_HOST {self.host} is no loopback address")
-        if self.twilio_auth_token and self.twilio_account_sid is None:
-            raise ValueError("TWILIO_ACCOUNT_SID must be set, because TWILIO_AUTH_TOKEN is")
-        return self
+    # The rules between two settings are checked at the later one, so that no complaint hides another.
+
+    @field_validator("api_token")
+    @classmethod
+    def _require_token_beyond_loopback(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        host = info.data.get("host")
+        if value is None and host is not None and not is_loopback(host):
+            raise ValueError(f"must be set, because TRACKER_HOST {host} is no loopback address")
+        return value
+
+    @field_validator("twilio_auth_token")
+    @classmethod
+    def _require_account_of_token(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+        if value and info.data.get("twilio_account_sid", "") is None:
+            raise ValueError("needs TWILIO_ACCOUNT_SID beside it")
+        return value
+
+    @field_validator("twilio_auth_tokens")
+    @classmethod
+    def _check_tokens(cls, value: dict[str, list[SecretStr]]) -> dict[str, list[SecretStr]]:
+        for account_sid, tokens in value.items():
+            if not ACCOUNT_SID.fullmatch(account_sid):
+                raise ValueError("has a name that is no account SID: AC and 32 hexadecimal digits")
+            if not tokens or not all(token.get_secret_value() for token in tokens):
+                raise ValueError(f"has no token, or an empty one, for {account_sid}")
+        return value
+
+    @field_validator("twilio_shared_keys")
+    @classmethod
+    def _check_shared_keys(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        if not all(key_id and secret.get_secret_value() for key_id, secret in value.items()):
+            raise ValueError("has an empty key id or an empty secret")
+        return value
 
     @cached_property
     def uses_development_account(self) -> bool:
@@ -150,15 +196,23 @@ def _read_secret_files(environment: Mapping[str, str | None]) -> tuple[dict[str,
         if not path or environment.get(name):
             continue
         try:
-            found[name if name == "TRACKER_API_TOKEN" else name.lower()] = Path(path).read_text(encoding="utf-8").strip()
+            secret = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             complaints.append(f"{name}_FILE: cannot read {path}: {reason}")
+            continue
+        if not secret:
+            complaints.append(f"{name}_FILE: {path} is empty")
+        found[name if name == "TRACKER_API_TOKEN" else name.lower()] = secret
     return found, complaints
 
 
 def _setting_name(location: tuple[int | str, ...]) -> str:
-    return f"{str(location[0]).upper()}: " if location else ""
+    if not location:
+        return ""
+    name = str(location[0])
+    field = Settings.model_fields.get(name)
+    return f"{((field and field.alias) or name).upper()}: "
 
 
 def _complaint(message: str) -> str:
@@ -194,7 +248,7 @@ def _development_token(data_dir: Path) -> str:
     path = data_dir / "development-auth-token"
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
+        draft = path.with_suffix(f".{secrets.token_hex(4)}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_hex(16), encoding="ascii")
         try:

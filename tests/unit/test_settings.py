@@ -1,0 +1,303 @@
+"""Settings: where they come from, and one message for all that is wrong with them."""
+
+import json
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from tracker.errors import SettingsError
+from tracker.settings import DEVELOPMENT_ACCOUNT_SID, SECRETS, Settings, effective_account, is_loopback, load_settings
+
+ACCOUNT, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
+TOKEN = "the-secret-nobody-may-see"  # noqa: S105  # a made-up token
+
+NAMES = (
+    *("DATABASE_URL", "PUBLIC_BASE_URL", "TRACKER_API_TOKEN", "TRACKER_APPEND_TIMEOUT", "TRACKER_DATA_DIR", "TRACKER_HOST"),
+    *("TRACKER_LOG_FORMAT", "TRACKER_PORT", "TRACKER_TRUSTED_PROXIES", "TRACKER_WORKERS", "TWILIO_ACCOUNT_SID"),
+    *("TWILIO_API_BASE_URL", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKENS", "TWILIO_SHARED_KEYS"),
+)
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine's, and a directory without ``.env``."""
+    for name in (*NAMES, *(f"{name}_FILE" for name in SECRETS)):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Settings of an environment that has these variables."""
+
+    def load(**environment: str) -> Settings:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return load_settings()
+
+    return load
+
+
+def complaints_of(load: Callable[[], object]) -> list[str]:
+    """The lines of the one message, without the headline."""
+    with pytest.raises(SettingsError) as caught:
+        load()
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def test_nothing_needs_to_be_set() -> None:
+    """The defaults serve on this machine alone, with an embedded server and a development token."""
+    settings = load_settings()
+    assert settings.database_url is None
+    assert (settings.host, settings.port, settings.data_dir) == ("127.0.0.1", 8000, Path(".tracker"))
+    assert settings.api_token is None
+    assert settings.uses_development_account
+    assert settings.twilio_api_base_url == "https://api.twilio.com"
+
+
+def test_every_setting_is_read(load: Callable[..., Settings]) -> None:
+    """From the environment, under the name that the README gives."""
+    settings = load(
+        DATABASE_URL="postgresql://u@h/d",
+        PUBLIC_BASE_URL="https://status.example.com:8443/prefix/",
+        TRACKER_API_TOKEN="api",
+        TRACKER_APPEND_TIMEOUT="2.5",
+        TRACKER_DATA_DIR="/data",
+        TRACKER_HOST="0.0.0.0",
+        TRACKER_LOG_FORMAT="json",
+        TRACKER_PORT="9000",
+        TRACKER_TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7 ,2001:db8::/32,",
+        TRACKER_WORKERS="4",
+        TWILIO_ACCOUNT_SID=ACCOUNT,
+        TWILIO_API_BASE_URL="http://127.0.0.1:4010/",
+        TWILIO_AUTH_TOKEN="new, old,",
+        TWILIO_AUTH_TOKENS=json.dumps({OTHER: ["a", "b"]}),
+        TWILIO_SHARED_KEYS=json.dumps({"key-1": "shared"}),
+    )
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://u@h/d"
+    assert settings.public_base_url == "https://status.example.com:8443/prefix"
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "api"
+    assert settings.append_timeout == 2.5
+    assert settings.data_dir == Path("/data")
+    assert (settings.host, settings.port) == ("0.0.0.0", 9000)  # noqa: S104  # what was set
+    assert settings.log_format == "json"
+    assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")))
+    assert settings.workers == 4
+    assert settings.twilio_account_sid == ACCOUNT
+    assert settings.twilio_api_base_url == "http://127.0.0.1:4010"
+    assert [token.get_secret_value() for token in settings.twilio_auth_token] == ["new", "old"]
+    assert [token.get_secret_value() for token in settings.twilio_auth_tokens[OTHER]] == ["a", "b"]
+    assert settings.twilio_shared_keys["key-1"].get_secret_value() == "shared"
+    assert not settings.uses_development_account
+
+
+WRONG = {
+    "DATABASE_URL": {"mysql://u@h/d": "must start with postgresql://", "host=h": "must start with postgresql://"},
+    "PUBLIC_BASE_URL": {
+        "status.example.com": "must be an absolute http or https URL",
+        "ftp://example.com": "must be an absolute http or https URL",
+        "https://": "must be an absolute http or https URL",
+        "https://example.com/?a=b": "must have no query and no fragment",
+        "https://example.com/#rc=5": "must have no query and no fragment",
+    },
+    "TRACKER_APPEND_TIMEOUT": {"0": "greater than 0", "15": "less than or equal to 14", "soon": "valid number"},
+    "TRACKER_HOST": {},
+    "TRACKER_LOG_FORMAT": {"xml": "^(auto|json|console)$"},
+    "TRACKER_PORT": {"0": "greater than or equal to 1", "65536": "less than or equal to 65535", "http": "valid integer"},
+    "TRACKER_TRUSTED_PROXIES": {"proxy.example": "does not appear to be an IPv4 or IPv6 network"},
+    "TRACKER_WORKERS": {"0": "greater than or equal to 1", "many": "valid integer"},
+    "TWILIO_ACCOUNT_SID": {"AC1": "must be AC and 32 hexadecimal digits", ACCOUNT + "\n1": "must be AC and 32 hexadecimal digits"},
+    "TWILIO_API_BASE_URL": {"api.twilio.com": "must be an absolute http or https URL"},
+    "TWILIO_AUTH_TOKEN": {TOKEN: "needs TWILIO_ACCOUNT_SID beside it"},
+    "TWILIO_AUTH_TOKENS": {
+        TOKEN: "is no JSON: Expecting value at character 1",
+        f'["{TOKEN}"]': "must be a JSON object",
+        json.dumps({TOKEN: ["a"]}): "has a name that is no account SID",
+        json.dumps({ACCOUNT: TOKEN}): "valid list",
+        json.dumps({ACCOUNT: []}): "has no token, or an empty one",
+        json.dumps({ACCOUNT: [TOKEN, ""]}): "has no token, or an empty one",
+    },
+    "TWILIO_SHARED_KEYS": {
+        f"{{'{TOKEN}'}}": "is no JSON: Expecting property name",
+        json.dumps({"key-1": ""}): "has an empty key id or an empty secret",
+        json.dumps({"": TOKEN}): "has an empty key id or an empty secret",
+        json.dumps({"key-1": [TOKEN]}): "valid string",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [(name, value, complaint) for name, cases in WRONG.items() for value, complaint in cases.items()],
+    ids=lambda value: repr(value)[:60],
+)
+def test_a_wrong_value_is_named_and_what_is_right_is_said(load: Callable[..., Settings], name: str, value: str, complaint: str) -> None:
+    """By the setting's own name, without repeating what may be a secret."""
+    (line,) = complaints_of(lambda: load(**{name: value}))
+    assert line.startswith(f"{name}: ")
+    assert complaint in line
+    assert TOKEN not in line
+
+
+def test_all_complaints_come_at_once(load: Callable[..., Settings], tmp_path: Path) -> None:
+    """Those about one setting, about two together, and about files: nobody wants to start six times to learn of six."""
+    lines = complaints_of(
+        lambda: load(
+            DATABASE_URL="sqlite://",
+            TRACKER_HOST="0.0.0.0",
+            TRACKER_PORT="http",
+            TWILIO_AUTH_TOKEN=TOKEN,
+            TWILIO_AUTH_TOKENS="{",
+            TWILIO_SHARED_KEYS_FILE=str(tmp_path / "missing"),
+        )
+    )
+    assert sorted(line.partition(":")[0] for line in lines) == [
+        "DATABASE_URL",
+        "TRACKER_API_TOKEN",
+        "TRACKER_PORT",
+        "TWILIO_AUTH_TOKEN",
+        "TWILIO_AUTH_TOKENS",
+        "TWILIO_SHARED_KEYS_FILE",
+    ]
+
+
+def test_a_wrong_account_is_not_called_a_missing_one(load: Callable[..., Settings]) -> None:
+    """One mistake, one complaint."""
+    assert len(complaints_of(lambda: load(TWILIO_ACCOUNT_SID="AC1", TWILIO_AUTH_TOKEN=TOKEN))) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_value_is_an_unset_one(load: Callable[..., Settings], name: str) -> None:
+    """Compose files and ``.env`` templates pass on what is unset as nothing."""
+    assert load(**{name: ""}) == load_settings()
+
+
+HOSTS = {
+    "127.0.0.1": True,
+    "127.1.2.3": True,
+    "localhost": True,
+    "::1": True,
+    "[::1]": True,
+    "0.0.0.0": False,  # noqa: S104  # the case
+    "::": False,
+    "192.0.2.1": False,
+    "example.com": False,
+    "localhost.example.com": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("host", "expected"), HOSTS.items())
+def test_loopback_hosts(host: str, expected: bool) -> None:
+    """A name other than localhost may lead anywhere."""
+    assert is_loopback(host) is expected
+
+
+def test_beyond_loopback_an_api_token_must_be_set(load: Callable[..., Settings]) -> None:
+    """Otherwise everybody could read everybody's numbers."""
+    (line,) = complaints_of(lambda: load(TRACKER_HOST="192.0.2.1"))
+    assert line == "TRACKER_API_TOKEN: must be set, because TRACKER_HOST 192.0.2.1 is no loopback address"
+    assert load(TRACKER_HOST="192.0.2.1", TRACKER_API_TOKEN="x").host == "192.0.2.1"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_come_from_a_file(load: Callable[..., Settings], tmp_path: Path, name: str) -> None:
+    """As it would from the environment; the newline that editors put behind it does not count."""
+    values = {
+        "DATABASE_URL": "postgresql://h/d",
+        "TWILIO_AUTH_TOKENS": json.dumps({OTHER: ["a"]}),
+        "TWILIO_SHARED_KEYS": json.dumps({"key-1": "s"}),
+    }
+    value = values.get(name, "secret")
+    (tmp_path / "secret").write_text(f"{value}\n")
+    from_file = load(TWILIO_ACCOUNT_SID=ACCOUNT, **{f"{name}_FILE": str(tmp_path / "secret")})
+    assert from_file != load(**{f"{name}_FILE": ""})
+    assert from_file == load(**{name: value})
+
+
+def test_the_environment_goes_before_a_file(load: Callable[..., Settings], tmp_path: Path) -> None:
+    """Even before one that is not there."""
+    settings = load(DATABASE_URL="postgresql://environment", DATABASE_URL_FILE=str(tmp_path / "missing"))
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://environment"
+
+
+def test_files_that_do_not_serve(load: Callable[..., Settings], tmp_path: Path) -> None:
+    """Missing, no text, empty: the complaint names the variable and the path, and nothing that stood in the file."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe" + TOKEN.encode())
+    (tmp_path / "empty").write_text(" \n")
+    lines = complaints_of(
+        lambda: load(
+            DATABASE_URL_FILE=str(tmp_path / "missing"),
+            TWILIO_AUTH_TOKENS_FILE=str(tmp_path / "binary"),
+            TWILIO_SHARED_KEYS_FILE=str(tmp_path),
+            TRACKER_API_TOKEN_FILE=str(tmp_path / "empty"),
+        )
+    )
+    assert f"DATABASE_URL_FILE: cannot read {tmp_path}/missing: No such file or directory" in lines
+    assert f"TWILIO_AUTH_TOKENS_FILE: cannot read {tmp_path}/binary: it is not UTF-8 text" in lines
+    assert f"TWILIO_SHARED_KEYS_FILE: cannot read {tmp_path}: Is a directory" in lines
+    assert f"TRACKER_API_TOKEN_FILE: {tmp_path}/empty is empty" in lines
+    assert TOKEN not in "".join(lines)
+
+
+def test_a_dotenv_file_is_read(load: Callable[..., Settings], tmp_path: Path) -> None:
+    """Of the working directory, behind the environment; it may name files too."""
+    (tmp_path / "token").write_text("from-file")
+    (tmp_path / ".env").write_text(f"TRACKER_PORT=9000\nTRACKER_WORKERS=2\nTRACKER_API_TOKEN_FILE={tmp_path / 'token'}\n")
+    settings = load(TRACKER_PORT="9001")
+    assert (settings.port, settings.workers) == (9001, 2)
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "from-file"
+
+
+@pytest.mark.parametrize("name", ["TRACKER_PORT", "port"])
+def test_overrides_go_first(load: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The command line's options, by setting or field name; one that was not given changes nothing."""
+    monkeypatch.setenv("TRACKER_PORT", "9000")
+    assert load_settings({name: 9001}).port == 9001
+    assert load_settings({name: None}).port == 9000
+
+
+def test_no_secret_is_shown(load: Callable[..., Settings]) -> None:
+    """Neither in what a log or a traceback would show of the settings, nor in the complaint of a start that failed."""
+    secrets = {
+        "DATABASE_URL": f"postgresql://u:{TOKEN}@h/d",
+        "TRACKER_API_TOKEN": TOKEN,
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": f"{TOKEN},{TOKEN}-old",
+        "TWILIO_AUTH_TOKENS": json.dumps({OTHER: [TOKEN]}),
+        "TWILIO_SHARED_KEYS": json.dumps({"key-1": TOKEN}),
+    }
+    settings = load(**secrets)
+    assert TOKEN not in f"{settings!r} {settings} {settings.model_dump()}"
+    with pytest.raises(SettingsError) as caught:
+        load(TRACKER_PORT="0")
+    assert TOKEN not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_the_account_to_send_with(load: Callable[..., Settings]) -> None:
+    """The main account's newest token; else that of the first account that has one."""
+    assert effective_account(load(TWILIO_AUTH_TOKENS=json.dumps({OTHER: ["b", "c"]}))) == (OTHER, "b")
+    assert effective_account(load(TWILIO_ACCOUNT_SID=ACCOUNT, TWILIO_AUTH_TOKEN="new,old")) == (ACCOUNT, "new")
+
+
+def test_the_development_token_is_made_once(tmp_path: Path) -> None:
+    """Starts that come together get the same, nobody else on the machine may read it, and it stays."""
+    settings = load_settings({"TRACKER_DATA_DIR": tmp_path / "new" / "data"})
+    with ThreadPoolExecutor(8) as pool:
+        accounts = set(pool.map(lambda _: effective_account(settings), range(64)))
+    ((account_sid, token),) = accounts
+    assert account_sid == DEVELOPMENT_ACCOUNT_SID
+    assert len(token) == 32
+    (file,) = (tmp_path / "new" / "data").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert effective_account(settings) == (account_sid, token)
