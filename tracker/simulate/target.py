@@ -1,0 +1,81 @@
+"""Where to post and how to sign: from the options given, and for the rest from the settings of the tracker here."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tracker.settings import DEVELOPMENT_ACCOUNT_SID, Settings, effective_account, load_settings
+
+CALLBACK_PATH = "/webhooks/twilio/status"
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to listen on, not to call
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """url: what is posted to. signed_url: what the tracker verifies signatures for.
+
+    api_base_url: what the API's paths come after. api_token: its bearer token; None: it wants none.
+    """
+
+    url: str
+    signed_url: str
+    api_base_url: str
+    account_sid: str
+    auth_token: str
+    api_token: str | None
+
+
+def find_target(
+    url: str | None = None, auth_token: str | None = None, account_sid: str | None = None, api_token: str | None = None
+) -> Target:
+    """The target. What is None comes from the settings; they are not read when URL and auth token are both given.
+
+    Raises ValueError when the URL is none that Twilio could post to, SettingsError when settings are wrong.
+    """
+    if url is not None:
+        url = check_url(url)
+    if url is not None and auth_token is not None:
+        return Target(url, url, _api_base_url(url), account_sid or DEVELOPMENT_ACCOUNT_SID, auth_token, api_token)
+    settings = load_settings()
+    local = local_base_url(settings)
+    url = url or local + CALLBACK_PATH
+    own_account_sid, own_token = effective_account(settings)
+    own_api_token = settings.api_token.get_secret_value() if settings.api_token else None
+    return Target(
+        url=url,
+        signed_url=_as_seen_from_outside(url, local, settings.public_base_url),
+        api_base_url=_api_base_url(url),
+        account_sid=account_sid or own_account_sid,
+        auth_token=auth_token or own_token,
+        api_token=api_token or own_api_token,
+    )
+
+
+def local_base_url(settings: Settings) -> str:
+    """Scheme, host and port of the tracker that runs with these settings on this machine."""
+    host = _ANY_ADDRESS.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def check_url(url: str) -> str:
+    """The URL without its fragment: that tells Twilio how to connect, and is neither sent nor signed.
+
+    Raises ValueError unless it is an absolute http or https URL without credentials.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("the URL must be absolute, such as http://127.0.0.1:8000/webhooks/twilio/status")
+    if parts.username is not None:
+        raise ValueError("credentials in the URL are not supported: leave them out")
+    return parts._replace(fragment="").geturl()
+
+
+def _as_seen_from_outside(url: str, local: str, public_base_url: str | None) -> str:
+    """A URL of the local tracker as Twilio knows it; any other URL is what Twilio calls already."""
+    if public_base_url is None or not url.startswith(f"{local}/"):
+        return url
+    return public_base_url + url.removeprefix(local)
+
+
+def _api_base_url(url: str) -> str:
+    before, found, _ = url.partition(CALLBACK_PATH)
+    return before if found else urlsplit(url)._replace(path="", query="").geturl()
