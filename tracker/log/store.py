@@ -10,7 +10,7 @@ import structlog
 from tracker.database.queries import query
 from tracker.errors import DatabaseUnavailableError
 from tracker.log.event import Evidence, NewEvent, Quarantined
-from tracker.log.packing import BYTEA_OID, UUID_OID, PackedArray, pack_bytes, pack_text, pack_times, register_packed_arrays
+from tracker.log.packing import BYTEA_OID, UUID_OID, PackedArray, pack_bytes, pack_few, pack_text, pack_times, register_packed_arrays
 
 _log = structlog.get_logger()
 
@@ -82,16 +82,16 @@ def _event_columns(events: Sequence[NewEvent]) -> dict[str, PackedArray]:
     callbacks = [event.callback for event in events]
     return {
         "event_ids": pack_bytes(UUID_OID, [event.event_id for event in events]),
-        "sources": pack_text([event.source for event in events]),
-        "account_sids": pack_text([callback.account_sid for callback in callbacks]),
+        "sources": pack_few([event.source for event in events]),
+        "account_sids": pack_few([callback.account_sid for callback in callbacks]),
         "message_sids": pack_text([callback.message_sid for callback in callbacks]),
-        "statuses": pack_text([callback.status for callback in callbacks]),
-        "error_codes": pack_text([callback.error_code for callback in callbacks]),
-        "raw_dlr_done_dates": pack_text([callback.raw_dlr_done_date for callback in callbacks]),
-        "channels": pack_text([callback.channel for callback in callbacks]),
-        "from_addresses": pack_text([callback.from_address for callback in callbacks]),
+        "statuses": pack_few([callback.status for callback in callbacks]),
+        "error_codes": pack_few([callback.error_code for callback in callbacks]),
+        "raw_dlr_done_dates": pack_few([callback.raw_dlr_done_date for callback in callbacks]),
+        "channels": pack_few([callback.channel for callback in callbacks]),
+        "from_addresses": pack_few([callback.from_address for callback in callbacks]),
         "to_addresses": pack_text([callback.to_address for callback in callbacks]),
-        "messaging_service_sids": pack_text([callback.messaging_service_sid for callback in callbacks]),
+        "messaging_service_sids": pack_few([callback.messaging_service_sid for callback in callbacks]),
         "received_ats": pack_times([event.received_at for event in events]),
         **_evidence_columns([event.evidence for event in events]),
     }
@@ -108,9 +108,9 @@ def _quarantine_columns(callbacks: Sequence[Quarantined]) -> dict[str, PackedArr
 
 def _evidence_columns(evidence: Sequence[Evidence]) -> dict[str, PackedArray]:
     return {
-        "urls": pack_text([each.url for each in evidence]),
+        "urls": pack_few([each.url for each in evidence]),
         "bodies": pack_bytes(BYTEA_OID, [each.body for each in evidence]),
         "signatures": pack_text([each.signature for each in evidence]),
         "idempotency_tokens": pack_text([each.idempotency_token for each in evidence]),
-        "key_ids": pack_text([each.key_id for each in evidence]),
+        "key_ids": pack_few([each.key_id for each in evidence]),
     }

@@ -96,11 +96,10 @@ def verify(keys: Iterable[Key], urls: Iterable[str], text: str, signature: bytes
 
     urls: forms of the same URL that Twilio may have signed (``url_forms``). text: the signed parameters (``signed_text``).
     """
-    data = text.encode("utf-8", "surrogatepass")
     candidates = tuple(urls)
     for key in keys:
         for url in candidates:
-            if compare_digest(key.sign(url.encode("utf-8", "surrogatepass") + data), signature):
+            if compare_digest(key.sign((url + text).encode("utf-8", "surrogatepass")), signature):
                 return key, url
     return None
 

@@ -19,23 +19,20 @@ class PublicUrl:
     """Knows the forms of the URL that a request may have been signed with."""
 
     def __init__(self, base_url: str | None, trusted_proxies: Sequence[IpNetwork]) -> None:
-        self._forms = None if base_url is None else _base_forms(base_url)
+        self._given = base_url
         self._trusted = tuple(trusted_proxies)
 
-    def forms(self, scheme: str, client: str | None, headers: Headers, target: str) -> list[str]:
+    def forms(self, scheme: str, client: str | None, headers: Headers, path: bytes, query: bytes) -> tuple[str, ...]:
         """URLs, likeliest first.
 
         scheme, client: of the connection as we see it; client is None on a Unix socket. headers: names in small letters.
-        target: path and query as received.
+        path, query: as received, still escaped; query without its question mark.
         """
-        forms = self._forms
-        if forms is None:
-            forms = _base_forms(self._base_url(scheme, client, headers))
-        return [form + target for form in forms]
+        return _full_forms(self._given or self._base_url(scheme, client, headers), path, query)
 
     def _base_url(self, scheme: str, client: str | None, headers: Headers) -> str:
         host = headers.get(b"host", b"").decode("latin-1")
-        if not _is_trusted(client, self._trusted):
+        if not self._trusted or not _is_trusted(client, self._trusted):
             return f"{scheme}://{host}"
         scheme = _first(headers, b"x-forwarded-proto") or scheme
         host = _first(headers, b"x-forwarded-host") or host
@@ -45,13 +42,14 @@ class PublicUrl:
         return f"{scheme.lower()}://{host}{_first(headers, b'x-forwarded-prefix').rstrip('/')}"
 
 
-def _base_forms(base_url: str) -> tuple[str, ...]:
-    """``origin_forms`` with the base URL's prefix behind each."""
+@lru_cache(maxsize=1024)
+def _full_forms(base_url: str, path: bytes, query: bytes) -> tuple[str, ...]:
+    """``origin_forms`` with the base URL's prefix, the path and the query behind each. Most callbacks have one URL."""
     start = base_url.find("://") + 3
     cut = base_url.find("/", start)
-    if cut < 0:
-        return origin_forms(base_url)
-    return tuple(form + base_url[cut:] for form in origin_forms(base_url[:cut]))
+    origin, prefix = (base_url, "") if cut < 0 else (base_url[:cut], base_url[cut:])
+    target = prefix + path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
+    return tuple(form + target for form in origin_forms(origin))
 
 
 def _first(headers: Headers, name: bytes) -> str:

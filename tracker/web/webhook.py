@@ -31,6 +31,7 @@ REFUSAL_LOG_SECONDS = 10
 """Refused requests are logged once in so many seconds, with their number: a flood of them must not become a flood of lines."""
 
 _FORM = b"application/x-www-form-urlencoded"
+_USUAL_FORM = b"application/x-www-form-urlencoded; charset=utf-8"
 
 
 class BodyTooLargeError(Exception):
@@ -77,7 +78,8 @@ class Webhook:
             body = await _read_body(headers, receive)
         except BodyTooLargeError:
             return "too_large", TOO_LARGE
-        if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _FORM:
+        media_type = headers.get(b"content-type", b"")
+        if media_type != _USUAL_FORM and media_type.partition(b";")[0].strip().lower() != _FORM:
             return "bad_media_type", BAD_MEDIA_TYPE
         signature = headers.get(b"x-twilio-signature")
         if not signature:
@@ -110,12 +112,11 @@ class Webhook:
         _log.warning("callback.quarantined", reason=callback, quarantine_id=event_id.hex())
         return "quarantined", TAKEN
 
-    def _urls(self, scope: Scope, headers: Headers) -> list[str]:
-        target = scope["raw_path"].decode("latin-1")
-        if query := scope["query_string"]:
-            target = f"{target}?{query.decode('latin-1')}"
+    def _urls(self, scope: Scope, headers: Headers) -> tuple[str, ...]:
         client = scope["client"]
-        return self._public_url.forms(scope["scheme"], client[0] if client else None, headers, target)
+        return self._public_url.forms(
+            scope["scheme"], client[0] if client else None, headers, scope["raw_path"], scope["query_string"]
+        )
 
     def _refuse(self, reason: Result) -> Result:
         self._refusals += 1
