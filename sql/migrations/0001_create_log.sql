@@ -96,8 +96,9 @@ CREATE TRIGGER quarantined_callbacks_are_append_only BEFORE UPDATE OR DELETE OR 
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- The only way to write events: one round trip, one lock, dense positions, idempotent by event_id. The arrays are columns of
--- equal length, in order of arrival. Returns how many events were new. The NOT EXISTS runs after the lock is held (each statement
--- of a volatile function sees what committed before it), so a repeated batch whose first commit was in doubt finds itself.
+-- equal length, in order of arrival. Returns how many events were new. What is stored is looked up
+-- after the lock is held (each statement of a volatile function sees what committed before it), so a repeated batch whose first
+-- commit was in doubt finds itself.
 CREATE FUNCTION append_events(
     event_ids uuid [],
     sources text [],
@@ -119,9 +120,11 @@ CREATE FUNCTION append_events(
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     head bigint;
+    stored uuid [];
     appended bigint;
 BEGIN
     SELECT log_head.position INTO STRICT head FROM log_head FOR UPDATE;
+    stored := ARRAY(SELECT events.event_id FROM events WHERE events.event_id = ANY(event_ids));
 
     INSERT INTO events (
         position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
@@ -139,7 +142,7 @@ BEGIN
         event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
         messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id, ordinality
     )
-    WHERE NOT EXISTS (SELECT FROM events AS stored WHERE stored.event_id = incoming.event_id);
+    WHERE incoming.event_id <> ALL (stored);
     GET DIAGNOSTICS appended = ROW_COUNT;
 
     UPDATE log_head SET position = head + appended;
