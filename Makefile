@@ -1,0 +1,48 @@
+# The project's commands. `make run` and `make test` need nothing but Python 3.11 or newer, make and pip.
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-input
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/installed ## Serve: webhook, API, pages, metrics, projector, with a PostgreSQL of its own
+	@exec $(BIN)/tracker serve
+
+test: .venv/installed-dev ## Run all tests (PYTEST_ARGS="-k webhook" for some)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: .venv/installed-dev ## Lint, strict types, import contracts, SQL lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --processes 2 sql
+
+bench: .venv/installed-dev ## Compare with a raw route, an ordinary handler and the usual way; needs wrk
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+lock: ## Pin the dependencies anew; needs pip-tools
+	$(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build -o requirements.lock pyproject.toml
+	$(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build --extra dev -o requirements-dev.lock pyproject.toml
+
+clean: ## Remove the environment and what tools left; the data in .tracker stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# Everything is pinned and hashed, the build backend too, so nothing is resolved at install time.
+.venv/installed: requirements.lock pyproject.toml
+	@echo "Installing the pinned dependencies into .venv (about a minute, once) ..." >&2
+	$(PYTHON) -m venv .venv
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	@echo "Installing the pinned development dependencies into .venv ..." >&2
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
