@@ -4,12 +4,27 @@ import os
 import signal
 import threading
 from typing import Final
+from uuid import UUID, uuid4
+
+from tracker.errors import SettingsError
 
 PARENT_PIPE: Final = "TRACKER_PARENT_PIPE"
 """Environment variable: the descriptor of a pipe whose other end only the supervisor holds."""
 
 INSTANCE_ID: Final = "TRACKER_INSTANCE_ID"
-"""Environment variable: the server that a process belongs to, a UUID."""
+"""Environment variable: the server that a process belongs to, a UUID. ``tracker serve`` makes one for itself and its children. Where the
+projector is a service of its own, both are given the same: the derived counters are shown by the server whose projector is active."""
+
+
+def instance_id() -> UUID:
+    """The server that this process belongs to: the one it was given, else a new one. Raises SettingsError when it was given no UUID."""
+    given = os.environ.get(INSTANCE_ID)
+    if not given:
+        return uuid4()
+    try:
+        return UUID(given)
+    except ValueError:
+        raise SettingsError(f"{INSTANCE_ID}: must be a UUID, such as {uuid4()}") from None
 
 
 def end_with_parent() -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psutil
 import structlog
@@ -24,7 +24,7 @@ import structlog
 from tracker.database.embedded import EmbeddedServer, exclusively
 from tracker.database.migrations import migrate
 from tracker.errors import TrackerError
-from tracker.processes import INSTANCE_ID, PARENT_PIPE
+from tracker.processes import INSTANCE_ID, PARENT_PIPE, instance_id
 from tracker.settings import Settings
 from tracker.web.worker import GRACE_SECONDS, SOCKET, STATS, WORKER
 
@@ -91,14 +91,22 @@ class Child:
             self._process.wait()
 
 
-def serve(settings: Settings, *, project: bool = True, on_ready: Callable[[], object] = lambda: None) -> None:
+def serve(
+    settings: Settings,
+    *,
+    project: bool = True,
+    migrate_first: bool = True,
+    on_ready: Callable[[], object] = lambda: None,
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    project: whether a projector runs beside the web workers. on_ready: called when connections are accepted.
+    project: whether a projector runs beside the web workers. migrate_first: False where DATABASE_URL logs in as somebody who may not,
+    and the schema is up to date already. on_ready: called when connections are accepted.
 
     Raises TrackerError when the address is taken, when another server runs on the data directory, when the database cannot be
     reached or migrated.
     """
+    server = instance_id()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -108,11 +116,12 @@ def serve(settings: Settings, *, project: bool = True, on_ready: Callable[[], ob
         listener = resources.enter_context(_listen(settings.host, settings.port))
         database = _Database(settings)
         resources.callback(database.stop)
-        migrate(database.url)
+        if migrate_first:
+            migrate(database.url)
         read_end, write_end = os.pipe()
         resources.callback(os.close, write_end)
         resources.callback(os.close, read_end)
-        children = list(_children(settings, database.url, listener.fileno(), read_end, uuid4(), project))
+        children = list(_children(settings, database.url, listener.fileno(), read_end, server, project))
         for child in children:
             child.start()
         on_ready()

@@ -1,16 +1,14 @@
 """``tracker project``: keep the projections, in a process of its own."""
 
-import os
 import signal
 import threading
-from uuid import UUID, uuid4
 
 import rich_click as click
 
 from projections.process import catch_up, project
 from tracker.database.connections import Role, conninfo
 from tracker.database.embedded import open_database
-from tracker.processes import INSTANCE_ID, end_with_parent
+from tracker.processes import end_with_parent, instance_id
 from tracker.settings import load_settings
 
 
@@ -27,10 +25,10 @@ def command(once: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     url = settings.database_url.get_secret_value() if settings.database_url else None
-    instance_id = UUID(os.environ[INSTANCE_ID]) if INSTANCE_ID in os.environ else uuid4()
+    server = instance_id()
     with open_database(url, settings.data_dir) as database_url:
         info = conninfo(database_url, role=Role.PROJECTOR, application="tracker-projector")
         if not once:
-            project(info, instance_id, stop)
-        elif not catch_up(info, instance_id):
+            project(info, server, stop)
+        elif not catch_up(info, server):
             click.echo("Another projector is active and takes everything in.", err=True)

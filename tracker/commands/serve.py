@@ -13,14 +13,15 @@ from tracker.web.webhook import PATH
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [TRACKER_PORT, default 8000]")
 @click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.  [TRACKER_WORKERS, default 1]")
 @click.option("--no-projector", is_flag=True, help="Only take callbacks and answer; `tracker project` runs elsewhere.")
-def command(host: str | None, port: int | None, workers: int | None, no_projector: bool) -> None:
+@click.option("--no-migrate", is_flag=True, help="The schema is up to date: `tracker migrate` runs elsewhere, as the owner.")
+def command(host: str | None, port: int | None, workers: int | None, no_projector: bool, no_migrate: bool) -> None:
     """Take callbacks in and answer questions, until Ctrl-C or SIGTERM.
 
     Without DATABASE_URL a PostgreSQL of its own is started under TRACKER_DATA_DIR and stopped at the end.
     """
     settings = load_settings({"TRACKER_HOST": host, "TRACKER_PORT": port, "TRACKER_WORKERS": workers})
     configure_logging(settings.log_format)
-    serve(settings, project=not no_projector, on_ready=lambda: _greet(settings))
+    serve(settings, project=not no_projector, migrate_first=not no_migrate, on_ready=lambda: _greet(settings))
 
 
 def _greet(settings: Settings) -> None:
