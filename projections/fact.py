@@ -16,9 +16,9 @@ Key = tuple[int, str, int, bool, int, str, str]
 
 
 class Fact:
-    """A status with its error code and done date. Equal when all three are."""
+    """A status with its error code and done date. Equal when all three are, which ``identity`` says in one text."""
 
-    __slots__ = ("done_date", "error_code", "key", "phase", "status")
+    __slots__ = ("done_date", "error_code", "identity", "key", "phase", "status")
 
     def __init__(self, status: str, error_code: str, done_date: str) -> None:
         self.status = status
@@ -27,6 +27,8 @@ class Fact:
         """Empty when none was given."""
         self.done_date = done_date
         """YYMMDDhhmm; empty when there was none, or one that cannot be believed."""
+        # NUL separates, because no text that PostgreSQL holds has it.
+        self.identity = f"{status}\0{error_code}\0{done_date}"
         self.phase = PHASES.get(status, UNKNOWN_PHASE)
         self.key: Key = (
             self.phase,
@@ -40,10 +42,10 @@ class Fact:
         )
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Fact) and self.key == other.key)
+        return isinstance(other, Fact) and self.identity == other.identity
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return hash(self.identity)
 
     def repeats(self, other: "Fact") -> bool:
         """Whether this says nothing that ``other`` did not say: the same status, and no new code or date."""
@@ -56,14 +58,14 @@ class Fact:
 
 def fact_of(status: str, error_code: str | None, raw_done_date: str | None, received_at: datetime) -> Fact:
     """The fact that an event states."""
-    if raw_done_date is None or credible_done_date(raw_done_date, received_at) is None:
-        return _fact(status, error_code or "", "")
-    return _fact(status, error_code or "", raw_done_date)
+    if raw_done_date is not None and credible_done_date(raw_done_date, received_at) is None:
+        raw_done_date = None
+    return _fact(status, error_code, raw_done_date)
 
 
 @lru_cache(maxsize=65536)
-def _fact(status: str, error_code: str, done_date: str) -> Fact:
-    return Fact(normalise(status), error_code, done_date)
+def _fact(status: str, error_code: str | None, done_date: str | None) -> Fact:
+    return Fact(normalise(status), error_code or "", done_date or "")
 
 
 def _number(error_code: str) -> int:

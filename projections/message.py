@@ -76,7 +76,7 @@ class Message:
     def __init__(self, said: Said, fact: Fact) -> None:
         """The state before anything but the identity of this first event is known; ``take_in`` comes next."""
         self.message_sid = said.message_sid
-        self.facts: list[Fact] = []
+        self.facts: dict[str, Fact] = {}
         self.error_code: str | None = None
         self.event_count = 0
         self.last_position = 0
@@ -124,8 +124,8 @@ def take_in(message: Message | None, said: Said) -> tuple[Message, Step]:
         _update_decision(message, said, fact)
         _update_route(message, said, fact)
     _update_times(message, said, fact)
-    if fact not in message.facts:
-        message.facts.append(fact)
+    if fact.identity not in message.facts:
+        message.facts[fact.identity] = fact
         message.error_code = _error_code(message)
     message.event_count += 1
     message.last_position = max(message.last_position, said.position)
@@ -145,18 +145,23 @@ def fold(events: Iterable[Said]) -> tuple[Message | None, list[Step]]:
 def _compare(message: Message, fact: Fact) -> Step:
     """What an event that states ``fact`` does to a message that has events already."""
     before = message.decided_fact
-    if fact in message.facts:
-        return Step("unknown" if fact.phase == UNKNOWN_PHASE else "duplicate", fact, before.status, False, False)
     known = message.facts
-    reached = all(fact.status != other.status for other in known)
-    new_error_code = fact.error_code != "" and all(fact.error_code != other.error_code for other in known)
-    return Step(_effect(fact, before, known), fact, before.status, reached, new_error_code)
+    if fact.identity in known:
+        return Step("unknown" if fact.phase == UNKNOWN_PHASE else "duplicate", fact, before.status, False, False)
+    reached = True
+    new_error_code = fact.error_code != ""
+    for other in known.values():
+        if other.status == fact.status:
+            reached = False
+        if other.error_code == fact.error_code:
+            new_error_code = False
+    return Step(_effect(fact, before, known.values(), reached), fact, before.status, reached, new_error_code)
 
 
-def _effect(fact: Fact, before: Fact, known: list[Fact]) -> Effect:
+def _effect(fact: Fact, before: Fact, known: Iterable[Fact], reached: bool) -> Effect:
     if fact.phase == UNKNOWN_PHASE:
         return "unknown"
-    if any(fact.repeats(other) for other in known):
+    if not reached and any(fact.repeats(other) for other in known):
         return "duplicate"
     if fact.key < before.key:
         return "late"
@@ -168,7 +173,7 @@ def _effect(fact: Fact, before: Fact, known: list[Fact]) -> Effect:
 def _update_decision(message: Message, said: Said, fact: Fact) -> None:
     """The greatest fact decides; of several events that state it, the first in the log."""
     decided = message.decided_fact
-    if fact.key > decided.key or (fact == decided and said.position < message.decided_by):
+    if fact.key > decided.key or (fact.identity == decided.identity and said.position < message.decided_by):
         message._decide(said, fact)  # pyright: ignore[reportPrivateUsage]  # the fold and its state are one
 
 
@@ -178,13 +183,24 @@ def _error_code(message: Message) -> str | None:
     decided = message.decided_fact
     if decided.error_code or len(message.facts) == 1:
         return decided.error_code or None
-    coded = [fact for fact in message.facts if fact.status == decided.status and fact.error_code]
+    coded = [fact for fact in message.facts.values() if fact.status == decided.status and fact.error_code]
     return max(coded, key=lambda fact: fact.key).error_code if coded else None
 
 
 def _update_route(message: Message, said: Said, fact: Fact) -> None:
     """Addresses come, all together, from the greatest fact among the events that name the recipient: sender and channel may
     differ between callbacks (RCS that fell back to SMS), and some callbacks lack ``To``."""
+    if (
+        said.to_address == message.to_address
+        and said.from_address == message.from_address
+        and said.messaging_service_sid == message.messaging_service_sid
+        and said.account_sid == message.account_sid
+        and said.channel == message.channel
+    ):
+        # The usual case: nothing differs, and the greater fact vouches for it.
+        if fact.key > message.route_fact.key:
+            message.route_fact = fact
+        return
     offered = (said.to_address is not None, fact.key, *_texts(said))
     current = (message.to_address is not None, message.route_fact.key, *_texts(message))
     if offered > current:

@@ -6,6 +6,7 @@ carrier"), absent from many messages. Source: https://twilio.com/en-us/changelog
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 CREDIBLE_AHEAD = timedelta(days=2)
 """How far a done date may lie after the moment we received it. Time zones explain 14 hours; a clock that says 2099 is lying,
@@ -14,6 +15,7 @@ and its word must not outweigh every later one."""
 _FORMAT = re.compile(r"[0-9]{10}")
 
 
+@lru_cache(maxsize=16384)
 def parse_done_date(raw: str | None) -> datetime | None:
     """``RawDlrDoneDate`` read as UTC in this century; None when it is absent or no date. Never raises."""
     if raw is None or not _FORMAT.fullmatch(raw):
