@@ -67,8 +67,14 @@ class Settings(BaseSettings):
         "auto", alias="TRACKER_LOG_FORMAT", pattern="^(auto|json|console)$", description="auto: console on a terminal"
     )
     workers: int = Field(1, alias="TRACKER_WORKERS", ge=1, le=64, description="web worker processes")
+    max_connections: int = Field(
+        4096, alias="TRACKER_MAX_CONNECTIONS", ge=16, description="connections that a worker reads from at the same time"
+    )
     append_timeout: float = Field(
-        5.0, alias="TRACKER_APPEND_TIMEOUT", gt=0, le=14, description="seconds until a callback is answered 503"
+        0.8, alias="TRACKER_APPEND_TIMEOUT", gt=0, le=10, description="seconds that the database may take before the spool is used"
+    )
+    spool_max_bytes: int = Field(
+        1024**3, alias="TRACKER_SPOOL_MAX_BYTES", ge=1024**2, description="what callbacks may take on the local disk, bytes"
     )
 
     @field_validator("trusted_proxies", mode="before")

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import socket
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,9 @@ from tracker.logs import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
 from tracker.settings import load_settings
 from tracker.web.app import create_app
+from tracker.web.connections import Connections, WatchedProtocol
 from tracker.web.runtime import Runtime
+from tracker.web.server import GRACE_SECONDS, Server
 
 SOCKET: Final = "TRACKER_SOCKET"
 """Environment variable: the descriptor of the listening socket, which outlives each worker."""
@@ -25,8 +28,11 @@ WORKER: Final = "TRACKER_WORKER"
 STATS: Final = "TRACKER_STATS"
 """Environment variable: the file that the workers share."""
 
-GRACE_SECONDS: Final = 10
-"""How long requests that were received may take when the worker is told to stop."""
+OTHER_DESCRIPTORS: Final = 256
+"""Descriptors that are kept for files, the database and the loop itself; all others may be connections."""
+
+ENOUGH_DESCRIPTORS: Final = 65_536
+"""Where the machine sets no limit."""
 
 
 def main() -> None:
@@ -46,7 +52,7 @@ def main() -> None:
     config = uvicorn.Config(
         create_app(runtime),
         loop="uvloop",
-        http="httptools",
+        http=WatchedProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,
@@ -59,7 +65,17 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     listener = socket.socket(fileno=int(os.environ[SOCKET]))
-    uvloop.run(uvicorn.Server(config).serve(sockets=[listener]))
+    max_open = max(raise_descriptor_limit() - OTHER_DESCRIPTORS, 1)
+    server = Server(config, Connections(min(settings.max_connections, max_open), max_open))
+    uvloop.run(server.serve(sockets=[listener]))
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process have as many descriptors as it may: the usual soft limit of 1024 is one small burst of connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = ENOUGH_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit
 
 
 if __name__ == "__main__":
