@@ -59,13 +59,17 @@ def local_base_url(settings: Settings) -> str:
 def check_url(url: str) -> str:
     """The URL without its fragment: that tells Twilio how to connect, and is neither sent nor signed.
 
-    Raises ValueError unless it is an absolute http or https URL without credentials.
+    Raises ValueError unless it is an absolute http or https URL in ASCII, without credentials.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("the URL must be absolute, such as http://127.0.0.1:8000/webhooks/twilio/status")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("the URL must have its spaces and letters beyond ASCII percent-encoded")
     if parts.username is not None:
         raise ValueError("credentials in the URL are not supported: leave them out")
+    if parts.port == 0:  # reading it raises ValueError when it is none
+        raise ValueError("the URL's port must be 1 to 65535")
     return parts._replace(fragment="").geturl()
 
 

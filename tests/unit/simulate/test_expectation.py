@@ -94,6 +94,7 @@ UPDATES = st.builds(
             id="repeated with a date, without its code",
         ),
         pytest.param([said("failed", "30001"), said("failed", "30500")], "failed", "30500", None, id="two codes"),
+        pytest.param([said("failed", "E1"), said("failed")], "failed", "E1", None, id="a code that is no number"),
         pytest.param([said("sent"), said("teleported")], "sent", None, None, id="unknown status after a known one"),
         pytest.param([said("teleported")], "teleported", None, None, id="unknown status alone"),
         pytest.param([said("canceled")], "canceled", None, None, id="canceled"),
@@ -141,6 +142,23 @@ def test_the_greatest_key_decides(updates: list[Update]) -> None:
     """No update has a greater key than one of the expected status."""
     state = expected_state(updates)
     assert max(map(sort_key, updates)) in [sort_key(update) for update in updates if update.status == state.status]
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        (SENT, said("failed")),
+        (said("delivered", date="2603011200"), said("failed", date="2603011201")),
+        (said("undelivered", "30008"), DELIVERED),
+        (said("failed"), said("failed", "E1")),
+        (said("failed", "30001"), said("failed", "30002")),
+        (said("failed", "9999"), said("failed", "30001")),
+        (DELIVERED, READ),
+    ],
+)
+def test_keys_are_compared_part_by_part(less: Update, more: Update) -> None:
+    """Phase, then date, then outcome, then whether there is a code, then the code as a number."""
+    assert sort_key(less) < sort_key(more)
 
 
 def test_nothing_said_is_nothing_known() -> None:

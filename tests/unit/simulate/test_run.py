@@ -22,6 +22,13 @@ URL = "https://status.example.com/webhooks/twilio/status?tenant=1"
 ACCOUNT_SID = "AC" + "a" * 32
 
 
+async def others_turn() -> None:
+    """Lets whatever is ready run before going on."""
+    ready = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(ready.set_result, None)
+    await ready
+
+
 class Network:
     """Takes callbacks instead of a network, and answers as it is told to."""
 
@@ -37,8 +44,7 @@ class Network:
         self._now[params["MessageSid"]] += 1
         assert self._now[params["MessageSid"]] == 1, "two callbacks of one message at a time"
         self.most_at_a_time = max(self.most_at_a_time, self._now.total())
-        for _ in range(3):
-            await asyncio.sleep(0)  # lets the others have their turn
+        await others_turn()
         self._now[params["MessageSid"]] -= 1
         if callable(self._answer):
             return self._answer(params, callback), 0.004
@@ -198,11 +204,15 @@ def test_an_interrupted_run_tells_what_it_did() -> None:
     run = make_run(number=1000)
 
     async def interrupt() -> None:
-        loop = asyncio.get_running_loop()
-        network = Network()
-        task = loop.create_task(run.send_all(network))
-        while len(network.sent) < 20:
-            await asyncio.sleep(0)
+        enough = asyncio.Event()
+
+        def answer(*_: object) -> Answer:
+            if run.tally.callbacks == 20:
+                enough.set()
+            return 200
+
+        task = asyncio.create_task(run.send_all(Network(answer)))
+        await enough.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

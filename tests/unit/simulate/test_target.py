@@ -82,9 +82,22 @@ def test_connection_overrides_are_neither_sent_nor_signed() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "status", "/webhooks", "ftp://example.com/", "http://", "http://user:pass@example.com/"]
+    ("url", "complaint"),
+    [
+        ("", "absolute"),
+        ("status", "absolute"),
+        ("/webhooks", "absolute"),
+        ("ftp://example.com/", "absolute"),
+        ("http://", "absolute"),
+        ("http://user:pass@example.com/", "credentials"),
+        ("http://example.com/ä", "percent-encoded"),
+        ("http://example.com/a b", "percent-encoded"),
+        ("http://example.com:0/", "[Pp]ort"),
+        ("http://example.com:99999/", "[Pp]ort"),
+        ("http://example.com:http/", "[Pp]ort"),
+    ],
 )
-def test_a_url_that_cannot_be_posted_to_is_refused(url: str) -> None:
-    """With a sentence that says what is wanted."""
-    with pytest.raises(ValueError, match="URL"):
+def test_a_url_that_cannot_be_posted_to_is_refused(url: str, complaint: str) -> None:
+    """With a sentence that says what is wrong."""
+    with pytest.raises(ValueError, match=complaint):
         check_url(url)
