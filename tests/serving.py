@@ -1,0 +1,173 @@
+"""A real ``tracker serve`` for tests: its own processes, on a free port and a database of the test's."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import psutil
+from twilio.request_validator import RequestValidator
+
+ACCOUNT_SID = "AC0123456789abcdef0123456789abcdef"
+TOKEN = "5d41402abc4b2a76b9719d911017c592"  # noqa: S105  # of nobody's account
+PATH = "/webhooks/twilio/status"
+FORM = "application/x-www-form-urlencoded; charset=utf-8"
+PATIENCE = 30.0
+"""Seconds until a condition that should come true soon is taken for one that never will."""
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Until the condition is true; AssertionError when it is not in time."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        pause.wait(0.02)
+
+
+class Tracker:
+    """A server that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, data_dir: Path) -> None:
+        self.process = process
+        self.port = port
+        self.data_dir = data_dir
+        self.base_url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.base_url, timeout=PATIENCE)
+
+    @property
+    def webhook_url(self) -> str:
+        """What is signed."""
+        return self.base_url + PATH
+
+    def post(self, params: Mapping[str, str] | list[tuple[str, str]], *, query: str = "", **headers: str) -> httpx.Response:
+        """Post a callback, signed by twilio's own library. headers replace or add to the usual ones."""
+        pairs = list(params.items()) if isinstance(params, Mapping) else params
+        url = self.webhook_url + (f"?{query}" if query else "")
+        return self.client.post(
+            url.removeprefix(self.base_url),
+            content=urlencode(pairs),
+            headers={"content-type": FORM, "x-twilio-signature": sign(url, pairs)} | {
+                name.replace("_", "-"): value for name, value in headers.items()
+            },
+        )
+
+    def metric(self, sample: str) -> float:
+        """The value of one sample, as ``name{label="value"}``; 0 when it is not there."""
+        for line in self.client.get("/metrics").text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name == sample:
+                return float(value)
+        return 0.0
+
+    def children(self, part: str) -> list[psutil.Process]:
+        """The server's child processes whose command line has ``part`` in it, such as tracker.web.worker."""
+        return [child for child in psutil.Process(self.process.pid).children() if part in " ".join(child.cmdline())]
+
+    def wait_projected(self) -> None:
+        """Until the projections have taken in what is in the log."""
+        wait_until(lambda: self._lag() == 0, "the projections to catch up")
+
+    def _lag(self) -> int:
+        health: dict[str, Any] = self.client.get("/readyz").json()
+        return sum(projection["lag_events"] for projection in health["projections"])
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell the server to stop; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+def sign(url: str, pairs: list[tuple[str, str]], token: str = TOKEN) -> str:
+    """The signature that Twilio would send, by twilio's own library."""
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return RequestValidator(token).compute_signature(url, _Multi(values))
+
+
+class _Multi(dict[str, list[str]]):
+    """A form with repeated names, as twilio's library knows it from web frameworks."""
+
+    def getall(self, name: str) -> list[str]:
+        """All values of a name."""
+        return self[name]
+
+
+def message_sid(number: int, prefix: str = "SM") -> str:
+    """A well-formed SID."""
+    return f"{prefix}{number:032x}"
+
+
+def callback(status: str, sid: str = message_sid(1), **more: str) -> dict[str, str]:
+    """The parameters of an SMS callback."""
+    return {
+        "SmsSid": sid,
+        "SmsStatus": status,
+        "MessageStatus": status,
+        "To": "+14155550100",
+        "MessageSid": sid,
+        "AccountSid": ACCOUNT_SID,
+        "From": "+14155550199",
+        "ApiVersion": "2010-04-01",
+    } | more
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_tracker(
+    database_url: str | None = None, *arguments: str, data_dir: Path | None = None, port: int | None = None, **environment: str
+) -> Iterator[Tracker]:
+    """A server until the block ends. database_url: None for an embedded one. environment: further settings."""
+    with tempfile.TemporaryDirectory(prefix="tracker-serve-") as temporary:
+        directory = data_dir or Path(temporary)
+        port = port or free_port()
+        settings = {
+            "TRACKER_DATA_DIR": str(directory),
+            "TRACKER_PORT": str(port),
+            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            **({"DATABASE_URL": database_url} if database_url else {}),
+            **environment,
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tracker", "serve", *arguments], env=inherited | settings, cwd=Path(__file__).parents[1]
+        )
+        tracker = Tracker(process, port, directory)
+        try:
+            wait_until(lambda: _is_live(tracker), "the server to answer")
+            yield tracker
+        finally:
+            tracker.client.close()
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _is_live(tracker: Tracker) -> bool:
+    assert tracker.process.poll() is None, f"the server ended with {tracker.process.returncode}"
+    try:
+        return tracker.client.get("/livez").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
