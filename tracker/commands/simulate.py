@@ -23,7 +23,7 @@ from tracker.simulate.pace import Pace
 from tracker.simulate.population import Population, Wanted
 from tracker.simulate.report import Report, show, show_verification, to_json
 from tracker.simulate.run import Plan, Run
-from tracker.simulate.sender import Sender
+from tracker.simulate.sender import open_sender
 from tracker.simulate.senders import Account
 from tracker.simulate.target import Target, find_target
 from tracker.simulate.verify import Verification, verify
@@ -134,7 +134,7 @@ def _simulate(plan: Plan, population: Population, target: Target, rate: float) -
 
 
 async def _send(run: Run, url: str, concurrency: int, rate: float) -> None:
-    async with Sender(url, concurrency=concurrency, pace=Pace(rate)) as sender:
+    async with open_sender(url, concurrency=concurrency, pace=Pace(rate)) as sender:
         await run.send_all(sender)
 
 

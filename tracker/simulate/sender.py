@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from types import TracebackType
-from typing import Literal, Self
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Literal
 
 import aiohttp
 from yarl import URL
@@ -26,32 +27,32 @@ Answer = int | Literal["unreachable", "no_answer"]
 sent, or may have been, and then the connection ended or the time was over."""
 
 
-class Sender:
-    """Posts to one URL. An async context manager; ``post`` never raises for what a server or a network does.
+@asynccontextmanager
+async def open_sender(
+    url: str, *, concurrency: int, pace: Pace, seconds: float = TOTAL_SECONDS
+) -> "AsyncGenerator[Sender]":
+    """A sender, whose connections are closed in the end.
 
     url: used as it is, without any re-encoding. concurrency: most requests at a time. seconds: for one callback, all
     tries together.
     """
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=_IDLE_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        skip_auto_headers=("Accept-Encoding",),
+    ) as session:
+        yield Sender(session, URL(url, encoded=True), pace, seconds)
 
-    def __init__(self, url: str, *, concurrency: int, pace: Pace, seconds: float = TOTAL_SECONDS) -> None:
-        self._url = URL(url, encoded=True)
-        self._concurrency = concurrency
+
+class Sender:
+    """Posts to one URL. ``post`` never raises for what a server or a network does."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: URL, pace: Pace, seconds: float) -> None:
+        self._session = session
+        self._url = url
         self._pace = pace
         self._seconds = seconds
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=_IDLE_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            skip_auto_headers=("Accept-Encoding",),
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
 
     async def post(self, callback: Callback) -> tuple[Answer, float]:
         """Post one callback when its turn has come. Returns the answer and the seconds from first try to last byte."""

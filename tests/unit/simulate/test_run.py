@@ -14,7 +14,7 @@ from tracker.simulate.disorder import Trouble
 from tracker.simulate.pace import Pace
 from tracker.simulate.population import Message, Population, Wanted
 from tracker.simulate.run import Plan, Run
-from tracker.simulate.sender import Answer, Sender
+from tracker.simulate.sender import Answer, open_sender
 from tracker.simulate.senders import Account
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -234,7 +234,7 @@ def test_an_outage_is_counted_and_survived(stub: StubTracker) -> None:
     run = make_run(url=stub.url)
 
     async def send() -> None:
-        async with Sender(stub.url, concurrency=8, pace=Pace(0)) as sender:
+        async with open_sender(stub.url, concurrency=8, pace=Pace(0)) as sender:
             await run.send_all(sender)
 
     asyncio.run(send())

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.simulate.stub_tracker import StubTracker
 from tracker.simulate.callbacks import Callback
 from tracker.simulate.pace import Pace
-from tracker.simulate.sender import CONNECT_TRIES, Answer, Sender
+from tracker.simulate.sender import CONNECT_TRIES, Answer, open_sender
 
 CALLBACK = Callback(b"MessageSid=SM1&To=%2B1", {"user-agent": "TwilioProxy/1.1", "x-twilio-signature": "c2ln"})
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -18,7 +18,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 def post(url: str, seconds: float = 10.0) -> tuple[Answer, float]:
     async def post_one() -> tuple[Answer, float]:
-        async with Sender(url, concurrency=1, pace=Pace(0), seconds=seconds) as sender:
+        async with open_sender(url, concurrency=1, pace=Pace(0), seconds=seconds) as sender:
             return await sender.post(CALLBACK)
 
     return asyncio.run(post_one())
@@ -77,7 +77,7 @@ def test_a_server_that_never_answers_leaves_doubt() -> None:
     async def post_to_it() -> tuple[Answer, float]:
         async with (
             raw_server(hang) as port,
-            Sender(f"http://127.0.0.1:{port}/", concurrency=1, pace=Pace(0), seconds=0.2) as sender,
+            open_sender(f"http://127.0.0.1:{port}/", concurrency=1, pace=Pace(0), seconds=0.2) as sender,
         ):
             return await sender.post(CALLBACK)
 
@@ -104,7 +104,7 @@ def test_connecting_is_tried_once_more() -> None:
     async def post_to_it() -> tuple[Answer, float]:
         async with (
             raw_server(refuse) as port,
-            Sender(f"https://127.0.0.1:{port}/", concurrency=1, pace=Pace(0)) as sender,
+            open_sender(f"https://127.0.0.1:{port}/", concurrency=1, pace=Pace(0)) as sender,
         ):
             return await sender.post(CALLBACK)
 
@@ -128,7 +128,7 @@ def test_no_more_requests_at_a_time_than_allowed() -> None:
     async def post_ten() -> list[tuple[Answer, float]]:
         async with (
             raw_server(answer) as port,
-            Sender(f"http://127.0.0.1:{port}/", concurrency=2, pace=Pace(0)) as sender,
+            open_sender(f"http://127.0.0.1:{port}/", concurrency=2, pace=Pace(0)) as sender,
         ):
             return await asyncio.gather(*(sender.post(CALLBACK) for _ in range(10)))
 
