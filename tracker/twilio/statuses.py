@@ -17,7 +17,7 @@ PHASES: Final[dict[str, int]] = {
     "accepted": 1,
     "scheduled": 1,
     "queued": 2,
-    "receiving": 3,
+    "receiving": 2,
     "sending": 3,
     "sent": 4,
     "canceled": 5,
