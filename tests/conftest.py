@@ -12,7 +12,7 @@ from tests.database import PostgresForTests, running_server
 # How fast an example runs says nothing on a shared machine.
 settings.register_profile("default", deadline=None)
 # For a long search by hand; what it finds is kept in .hypothesis and tried first afterwards.
-settings.register_profile("thorough", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

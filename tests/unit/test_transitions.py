@@ -1,0 +1,119 @@
+"""From events to transitions, with messages in memory or read again from the log."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.message import Message, Said, fold
+from projections.transitions import Messages, Transition
+from tests.histories import NOON, histories, say
+
+
+class Log:
+    """The log as ``Messages`` reads it, and what it was asked for."""
+
+    def __init__(self, events: Sequence[Said]) -> None:
+        self.events = events
+        self.asked: list[tuple[list[str], int]] = []
+
+    def load(self, message_sids: Sequence[str], until: int) -> Iterable[Said]:
+        """The events of these messages up to a position."""
+        self.asked.append((list(message_sids), until))
+        return [said for said in self.events if said.message_sid in message_sids and said.position <= until]
+
+
+def batches(events: Sequence[Said], sizes: Iterable[int]) -> Iterable[Sequence[Said]]:
+    """The events in batches of these sizes; what is left over is the last."""
+    start = 0
+    for size in sizes:
+        yield events[start : start + size]
+        start += size
+    yield events[start:]
+
+
+def run(log: Log, sizes: Iterable[int], max_messages: int) -> tuple[list[Transition], dict[str, tuple[Any, ...]]]:
+    """All transitions, and the last known state of each message."""
+    messages = Messages(0, log.load, max_messages)
+    transitions: list[Transition] = []
+    states: dict[str, tuple[Any, ...]] = {}
+    for batch in batches(log.events, sizes):
+        taken = messages.advance(batch)
+        transitions += taken.transitions
+        # Read at once: the messages change with the next batch.
+        states |= {message.message_sid: state(message) for message in taken.messages}
+        assert {message.message_sid for message in taken.messages} == {said.message_sid for said in batch}
+    assert messages.position == len(log.events)
+    return transitions, states
+
+
+def state(message: Message) -> tuple[Any, ...]:
+    """Everything that is known of a message."""
+    return tuple(getattr(message, name) if name != "facts" else set(message.facts) for name in Message.__slots__)
+
+
+@given(
+    histories(min_size=0, max_size=12, messages=4),
+    st.lists(st.integers(1, 4), max_size=6),
+    st.sampled_from([0, 1, 2, 100]),
+)
+def test_batches_and_memory_change_nothing(events: list[Said], sizes: list[int], max_messages: int) -> None:
+    """Whether a message is still in memory or is folded again from the log, and however the log is cut into batches."""
+    transitions, states = run(Log(events), sizes, max_messages)
+    assert transitions == run(Log(events), [], 1000)[0]
+    for sid, known in states.items():
+        message, _ = fold(said for said in events if said.message_sid == sid)
+        assert message is not None
+        assert known == state(message)
+
+
+@given(histories(min_size=2, max_size=12, messages=4), st.data())
+def test_transitions_can_be_had_from_any_position_on(events: list[Said], data: st.DataObject) -> None:
+    """By a rebuild, or a projection that has fallen behind: the same ones."""
+    start = data.draw(st.integers(0, len(events)))
+    messages = Messages(start, Log(events).load)
+    assert messages.advance(events[start:]).transitions == run(Log(events), [], 1000)[0][start:]
+
+
+def test_what_is_in_memory_is_not_read_again() -> None:
+    """Only messages that are not known are, each once, as of the position before the batch."""
+    log = Log([say(1, "queued", sid="a"), say(2, "queued", sid="b"), say(3, "sent", sid="c"), say(4, "sent", sid="a")])
+    messages = Messages(0, log.load)
+    messages.advance(log.events[:2])
+    messages.advance(log.events[2:])
+    assert log.asked == [(["c"], 2)]
+
+
+def test_memory_is_bounded() -> None:
+    """Of too many messages the half that came last is kept."""
+    events = [say(position, "queued", sid=f"{position:02}") for position in range(1, 12)]
+    log = Log([*events, *(say(11 + position, "sent", sid=f"{position:02}") for position in range(1, 12))])
+    messages = Messages(0, log.load, max_messages=10)
+    messages.advance(log.events[:11])
+    messages.advance(log.events[11:])
+    assert log.asked == [([f"{position:02}" for position in range(1, 7)], 11)]
+
+
+def test_a_transition_tells_what_changed() -> None:
+    """As of the moment when the event was taken in: what came after is not in it."""
+    events = [say(1, "Sent"), say(2, "undelivered", "30003"), say(3, "delivered"), say(4, "queued")]
+    first, second, third, fourth = Messages(0, Log(events).load).advance(events).transitions
+    assert (first.status, first.effect, first.status_before, first.status_after) == ("sent", "decided", None, "sent")
+    assert (first.reached, first.new_error_code, first.error_code, first.error_code_after) == (True, False, None, None)
+    assert (first.channel, first.country, first.messaging_service_sid) == ("sms", "US", None)
+    assert (first.sent_at, first.delivered_at) == (events[0].received_at, None)
+    assert (second.effect, second.new_error_code, second.error_code, second.error_code_after) == ("decided", True, "30003", "30003")
+    assert (third.effect, third.status_before, third.status_after) == ("corrected", "undelivered", "delivered")
+    assert (third.error_code_after, third.delivered_at) == (None, events[2].received_at)
+    assert (fourth.effect, fourth.status, fourth.status_after) == ("late", "queued", "delivered")
+    assert (fourth.position, fourth.received_at, fourth.message_sid) == (4, events[3].received_at, events[3].message_sid)
+    assert events[0].received_at > NOON
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    """A reader that found nothing new may say so."""
+    log = Log([])
+    messages = Messages(7, log.load)
+    batch = messages.advance([])
+    assert (list(batch.transitions), list(batch.messages), messages.position, log.asked) == ([], [], 7, [])
