@@ -2,7 +2,13 @@
 
 from typing import Any
 
+from projections.delivery_stats import DELIVERY_STATS
 from projections.message_state import MESSAGE_STATE
+from projections.metric_counters import METRIC_COUNTERS
 from projections.projection import Projection
 
-PROJECTIONS: tuple[Projection[Any], ...] = (MESSAGE_STATE,)
+PROJECTIONS: tuple[Projection[Any], ...] = (
+    MESSAGE_STATE,
+    METRIC_COUNTERS,
+    DELIVERY_STATS,
+)

@@ -1,0 +1,149 @@
+"""The projection ``delivery_stats``: messages by minute, channel, country, messaging service and error code, and how long they took.
+
+The minute is that of the event's own time, ``received_at``, so events that come late into the log (from the spool, or after a time
+without the projector) count where they belong. A count is of messages that were first said to have reached a status, with the event
+that said so first, each message once a status; ``read`` counts as delivered where that was not said before. A message whose outcome is
+corrected later counts in the minutes of both outcomes, and as ``corrected`` in the second. So sums over all minutes equal the counters
+of ``metric_counters``. A latency belongs to the minute in which the first ``delivered`` reached us, whichever event completed the pair.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+import msgspec
+
+from projections.alike import alike
+from projections.labels import channel_label, error_code_group, service_group
+from projections.latency_digest import bucket_of
+from projections.projection import Connection
+from projections.reached import completes_delivery, latency_of, reached_by
+from projections.transitions import Batch, Transition
+from tracker.database.queries import query
+from tracker.log.packing import PackedArray, pack_datetimes, pack_int8, pack_text
+
+CountName = Literal["messages", "sent", "delivered", "undelivered", "failed", "read", "errors", "corrected"]
+
+COUNTS: Final[tuple[CountName, ...]] = ("messages", "sent", "delivered", "undelivered", "failed", "read", "errors", "corrected")
+"""What a row counts, in the order of its columns; the migration says what each means."""
+
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_MINUTE: Final = timedelta(minutes=1)
+
+Place = tuple[datetime, str, str, str]
+"""Minute, channel, country (empty: cannot be told) and messaging service (empty: none)."""
+
+
+_Counts = dict[tuple[Place, str], dict[CountName, int]]
+_Latencies = dict[tuple[Place, int], int]
+
+
+class StatsChanges(msgspec.Struct):
+    """What a batch adds to the two tables."""
+
+    counts: _Counts
+    """By place and error code, empty for none."""
+    latencies: _Latencies
+    """Messages by place and bucket of the digest."""
+
+
+class DeliveryStats:
+    """Adds to the minutes that a batch concerns."""
+
+    name = "delivery_stats"
+    version = 1
+    tables = ("delivery_stats", "delivery_latency")
+
+    def fold(self, batch: Batch) -> StatsChanges:
+        """What to add."""
+        counting = [each for each in batch.transitions if each.reached or each.new_error_code or each.effect == "corrected"]
+        counts: _Counts = {}
+        for minute, transitions in _by_minute(counting, [each.received_at for each in counting]):
+            for group in alike(transitions):
+                _count(counts, minute, group)
+        completing = [each for each in counting if completes_delivery(each)]
+        latencies: _Latencies = {}
+        for minute, transitions in _by_minute(completing, [each.delivered_at for each in completing]):
+            for group in alike(transitions):
+                _digest(latencies, _place(minute, group[0]), group)
+        return StatsChanges(counts, latencies)
+
+    def write(self, connection: Connection, changes: StatsChanges) -> None:
+        """Add it."""
+        if changes.counts:
+            connection.execute(query("add_to_delivery_stats"), _count_columns(changes.counts), prepare=True)
+        if changes.latencies:
+            connection.execute(query("add_to_delivery_latency"), _latency_columns(changes.latencies), prepare=True)
+
+
+def _by_minute(
+    transitions: Iterable[Transition], times: Iterable[datetime | None]
+) -> Iterable[tuple[datetime, Sequence[Transition]]]:
+    """The transitions by the minute of their times, each in the order given. Neighbours mostly share a minute, and comparing is
+    cheaper than cutting."""
+    minutes: dict[datetime, list[Transition]] = {}
+    members: list[Transition] = []
+    start = end = _LONG_AGO
+    for transition, at in zip(transitions, times, strict=True):
+        assert at is not None
+        if not start <= at < end:
+            start = at.replace(second=0, microsecond=0)
+            end = start + _MINUTE
+            members = minutes.setdefault(start, [])
+        members.append(transition)
+    return minutes.items()
+
+
+def _place(minute: datetime, event: Transition) -> Place:
+    return minute, channel_label(event.channel), event.country or "", service_group(event.messaging_service_sid)
+
+
+def _count(counts: _Counts, minute: datetime, group: Sequence[Transition]) -> None:
+    """Add events of one minute that count alike."""
+    event = group[0]
+    names: list[CountName] = [*reached_by(event)]
+    if event.status_before is None:
+        names.append("messages")
+    if event.new_error_code:
+        names.append("errors")
+    if event.effect == "corrected":
+        names.append("corrected")
+    if not names:
+        return
+    row = counts.setdefault((_place(minute, event), error_code_group(event.error_code)), dict.fromkeys(COUNTS, 0))
+    for name in names:
+        row[name] += len(group)
+
+
+def _digest(latencies: _Latencies, place: Place, group: Iterable[Transition]) -> None:
+    """Add the latencies of events of one place."""
+    for bucket, messages in Counter([bucket_of(latency_of(each)) for each in group]).items():
+        latencies[place, bucket] = latencies.get((place, bucket), 0) + messages
+
+
+def _place_columns(places: Sequence[Place]) -> dict[str, PackedArray]:
+    return {
+        "minutes": pack_datetimes([minute for minute, _, _, _ in places]),
+        "channels": pack_text([channel for _, channel, _, _ in places]),
+        "countries": pack_text([country for _, _, country, _ in places]),
+        "messaging_service_sids": pack_text([service for _, _, _, service in places]),
+    }
+
+
+def _count_columns(counts: _Counts) -> dict[str, PackedArray]:
+    columns = _place_columns([place for place, _ in counts])
+    columns["error_codes"] = pack_text([error_code for _, error_code in counts])
+    for name in COUNTS:
+        columns[name] = pack_int8([row[name] for row in counts.values()])
+    return columns
+
+
+def _latency_columns(latencies: _Latencies) -> dict[str, PackedArray]:
+    columns = _place_columns([place for place, _ in latencies])
+    columns["buckets"] = pack_int8([bucket for _, bucket in latencies])
+    columns["messages"] = pack_int8(list(latencies.values()))
+    return columns
+
+
+DELIVERY_STATS = DeliveryStats()
