@@ -6,7 +6,7 @@ event waits for a timer.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -64,6 +64,9 @@ class Appender:
                 await self._write(batch)
         finally:
             self._writer = None
+            # Only a writer that was cancelled leaves anybody waiting.
+            _answer(self._waiting, DatabaseUnavailableError("the appender was stopped"))
+            self._waiting.clear()
 
     async def _gather(self) -> None:
         """Let the event loop turn while each turn brings more events: what has arrived at the sockets already goes along."""
@@ -78,16 +81,20 @@ class Appender:
         except DatabaseUnavailableError as error:
             _log.warning("append.failed", events=len(batch), reason=str(error))
             _answer(batch, error)
-        except BaseException as error:
-            # A bug or a cancellation: the callers must hear of it before it goes its way.
-            _answer(batch, error if isinstance(error, Exception) else DatabaseUnavailableError("the appender was stopped"))
+        except Exception as error:
+            # A bug: these callers hear of it, and those who wait behind them are served all the same.
+            _log.exception("append.crashed", events=len(batch))
+            _answer(batch, error)
+        except BaseException:
+            # Cancelled: the callers must hear of it before it goes its way.
+            _answer(batch, DatabaseUnavailableError("the appender was stopped"))
             raise
         else:
             _answer(batch, None)
             self._on_batch(len(batch))
 
 
-def _answer(batch: Sequence[_Waiting], error: Exception | None) -> None:
+def _answer(batch: Iterable[_Waiting], error: Exception | None) -> None:
     for _, future in batch:
         if not future.done():
             if error is None:

@@ -1,0 +1,219 @@
+"""Group commit: who waits together is written together, and is answered when it is durable and not before."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tests.new_events import new_event, new_events, quarantined
+from tracker.errors import DatabaseUnavailableError
+from tracker.log.appender import MAX_BATCH_EVENTS, Appender
+from tracker.log.event import NewEvent, Quarantined
+
+pytestmark = pytest.mark.anyio
+
+
+class StoppedStore:
+    """A store whose every batch waits until the test lets it go, so that the test decides what happens meanwhile."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[NewEvent]] = []
+        self.quarantined: list[Quarantined] = []
+        self._started: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+
+    async def append(self, events: Sequence[NewEvent]) -> None:
+        """Note the batch and wait."""
+        self.batches.append(list(events))
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._started.put_nowait(outcome)
+        await outcome
+
+    async def quarantine(self, callbacks: Sequence[Quarantined]) -> None:
+        """Note them."""
+        self.quarantined += callbacks
+
+    async def finish(self, error: BaseException | None = None) -> None:
+        """Wait until a batch is at the store, and let it succeed or fail."""
+        outcome = await self._started.get()
+        if error is None:
+            outcome.set_result(None)
+        else:
+            outcome.set_exception(error)
+
+    async def reached(self) -> None:
+        """Wait until a batch is at the store."""
+        outcome = await self._started.get()
+        self._started.put_nowait(outcome)
+
+
+async def outcomes(futures: Sequence["asyncio.Future[None]"]) -> list[BaseException | None]:
+    """What the callers were told."""
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+async def test_what_waits_together_is_one_batch() -> None:
+    """While one batch is on its way the next one gathers, in order of arrival."""
+    store, events = StoppedStore(), new_events(7)
+    appender = Appender(store)
+    first = appender.append(events[0])
+    await store.reached()
+    others = [appender.append(event) for event in events[1:]]
+    await store.finish()
+    await store.finish()
+    assert await outcomes([first, *others]) == [None] * 7
+    assert store.batches == [events[:1], events[1:]]
+
+
+async def test_nobody_is_answered_before_the_store_is_done() -> None:
+    """An answer says that the event is durable."""
+    store = StoppedStore()
+    appender = Appender(store)
+    futures = [appender.append(event) for event in new_events(3)]
+    await store.reached()
+    assert not any(future.done() for future in futures)
+    await store.finish()
+    assert await outcomes(futures) == [None] * 3
+
+
+async def test_a_batch_is_bounded() -> None:
+    """A batch that takes long would make its first event wait long."""
+    store, events = StoppedStore(), new_events(8)
+    appender = Appender(store, max_batch=3)
+    futures = [appender.append(event) for event in events]
+    for _ in range(3):
+        await store.finish()
+    assert await outcomes(futures) == [None] * 8
+    assert store.batches == [events[:3], events[3:6], events[6:]]
+    assert MAX_BATCH_EVENTS == 512
+
+
+async def test_a_failure_is_told_to_everybody_in_the_batch_and_to_nobody_else() -> None:
+    """Those who came later are in the next batch, which may succeed."""
+    store, events = StoppedStore(), new_events(5)
+    appender = Appender(store)
+    failing = [appender.append(event) for event in events[:3]]
+    await store.reached()
+    later = [appender.append(event) for event in events[3:]]
+    error = DatabaseUnavailableError("gone")
+    await store.finish(error)
+    await store.finish()
+    assert await outcomes(failing) == [error] * 3
+    assert await outcomes(later) == [None] * 2
+    assert await outcomes([appender.append(new_event(6)), asyncio.ensure_future(store.finish())]) == [None, None]
+
+
+async def test_a_bug_in_the_store_leaves_nobody_waiting() -> None:
+    """The callers of that batch hear of it, and those behind them are served."""
+    store = StoppedStore()
+    appender = Appender(store, max_batch=1)
+    futures = [appender.append(event) for event in new_events(2)]
+    error = RuntimeError("a bug")
+    await store.finish(error)
+    await store.finish()
+    assert await outcomes(futures) == [error, None]
+
+
+async def test_a_caller_who_goes_away_hurts_nobody() -> None:
+    """Neither before its batch is sent nor while it is on its way; its event is written all the same."""
+    store, events = StoppedStore(), new_events(4)
+    appender = Appender(store)
+    sent = [appender.append(event) for event in events[:2]]
+    await store.reached()
+    waiting = [appender.append(event) for event in events[2:]]
+    sent[0].cancel()
+    waiting[1].cancel()
+    await store.finish()
+    await store.finish()
+    await asyncio.gather(sent[1], waiting[0])
+    assert store.batches == [events[:2], events[2:]]
+
+
+async def test_a_caller_whose_task_is_cancelled_hurts_nobody() -> None:
+    """As when a client closes the connection, or a time limit strikes, while the others of its batch wait on."""
+    store = StoppedStore()
+    appender = Appender(store)
+
+    async def ask(event: NewEvent) -> None:
+        await appender.append(event)
+
+    async with asyncio.TaskGroup() as group:
+        impatient, patient = (group.create_task(ask(event)) for event in new_events(2))
+        await store.reached()
+        impatient.cancel()
+        await store.finish()
+    assert impatient.cancelled()
+    assert not patient.cancelled()
+
+
+async def test_cancelling_the_writer_is_told_to_all_who_wait() -> None:
+    """When the loop is shut down in the middle: those at the store and those behind them may not be durable."""
+    store = StoppedStore()
+    appender = Appender(store, max_batch=2)
+    before = asyncio.all_tasks()
+    futures = [appender.append(event) for event in new_events(4)]
+    await store.reached()
+    (writer,) = asyncio.all_tasks() - before
+    writer.cancel()
+    told = await outcomes(futures)
+    assert [type(error) for error in told] == [DatabaseUnavailableError] * 4
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+
+
+async def test_an_idle_appender_starts_again() -> None:
+    """The writer ends when nothing waits, and the next event starts another."""
+    store = StoppedStore()
+    appender = Appender(store)
+    for event in new_events(3):
+        future = appender.append(event)
+        await store.finish()
+        await future
+    assert [len(batch) for batch in store.batches] == [1, 1, 1]
+
+
+async def test_drain_waits_for_everything_that_was_given() -> None:
+    """Also for what is given while it waits; when nothing is, it does not wait."""
+    store = StoppedStore()
+    appender = Appender(store)
+    await appender.drain()
+    first = appender.append(new_event(1))
+    draining = asyncio.ensure_future(appender.drain())
+    await store.reached()
+    second = appender.append(new_event(2))
+    assert not draining.done()
+    await store.finish()
+    await first
+    assert not draining.done()
+    await store.finish()
+    await draining
+    assert second.done()
+
+
+async def test_drain_survives_a_failure() -> None:
+    """What was answered with a failure was answered."""
+    store = StoppedStore()
+    appender = Appender(store)
+    future = appender.append(new_event())
+    draining = asyncio.ensure_future(appender.drain())
+    await store.finish(DatabaseUnavailableError("gone"))
+    await draining
+    assert isinstance((await outcomes([future]))[0], DatabaseUnavailableError)
+
+
+async def test_batches_that_were_appended_are_counted() -> None:
+    """Each with its number of events; a failed one is none."""
+    store, counted = StoppedStore(), list[int]()
+    appender = Appender(store, max_batch=2, on_batch=counted.append)
+    futures = [appender.append(event) for event in new_events(5)]
+    await store.finish()
+    await store.finish(DatabaseUnavailableError("gone"))
+    await store.finish()
+    await outcomes(futures)
+    assert counted == [2, 1]
+
+
+async def test_what_is_set_aside_goes_straight_to_the_store() -> None:
+    """It is rare, and durable when the call returns."""
+    store, callback = StoppedStore(), quarantined()
+    await Appender(store).quarantine(callback)
+    assert store.quarantined == [callback]
