@@ -62,6 +62,18 @@ class Tracker:
             },
         )
 
+    def post_ok(self, status: str, number: int) -> None:
+        """Post a callback of message ``number``, which must be taken."""
+        answer = self.post(callback(status, message_sid(number)))
+        assert answer.status_code == httpx.codes.OK, answer.text
+
+    def accepts(self, status: str, number: int) -> bool:
+        """Whether such a callback is taken just now."""
+        try:
+            return self.post(callback(status, message_sid(number))).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     def metric(self, sample: str) -> float:
         """The value of one sample, as ``name{label="value"}``; 0 when it is not there."""
         for line in self.client.get("/metrics").text.splitlines():
@@ -77,6 +89,21 @@ class Tracker:
     def wait_projected(self) -> None:
         """Until the projections have taken in what is in the log."""
         wait_until(lambda: self._lag() == 0, "the projections to catch up")
+
+    def wait_healthy(self) -> None:
+        """Until the server's database answers."""
+        wait_until(lambda: self.answers("/healthz"), "the database to answer", seconds=60)
+
+    def wait_drained(self) -> None:
+        """Until nothing is in the spool any more."""
+        wait_until(lambda: self.answers("/healthz") and self.metric("tracker_spool_events") == 0, "the spool to empty", seconds=60)
+
+    def answers(self, path: str) -> bool:
+        """Whether the path is answered with 200 just now."""
+        try:
+            return self.client.get(path).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
 
     def _lag(self) -> int:
         health: dict[str, Any] = self.client.get("/readyz").json()
