@@ -70,8 +70,11 @@ class Runner:
 
         Raises CheckpointMovedError, and psycopg.Error when the database went away; the runner is of no further use then.
         """
+        if len(self._positions) < len(self._projections):
+            self._resume_stopped()
         groups: defaultdict[int, list[Projection[Any]]] = defaultdict(list)
-        for name, position in self._positions.items():
+        # By name, because a rebuild locks their tables in that order.
+        for name, position in sorted(self._positions.items()):
             groups[position].append(self._projections[name])
         self._messages = {position: known for position, known in self._messages.items() if position in groups}
         return sum(self._advance(position, group) for position, group in sorted(groups.items()))
@@ -80,6 +83,15 @@ class Runner:
         """Wait until something is appended, for so long at most: a notification is a hint, and may be missed."""
         for _ in self._connection.notifies(timeout=seconds, stop_after=1):
             pass
+
+    def _resume_stopped(self) -> None:
+        """Go on with projections that had stopped and have been rebuilt since, from where the rebuild left off."""
+        for name, version, position, failed_position, _ in self._connection.execute(query("read_checkpoints")):
+            projection = self._projections.get(name)
+            if projection is None or name in self._positions or failed_position is not None or projection.version != version:
+                continue
+            self._positions[name] = position
+            _log.info("projection.resumed", projection=name, position=position)
 
     def _read_checkpoints(self) -> dict[str, int]:
         positions: dict[str, int] = {}
@@ -101,11 +113,10 @@ class Runner:
         messages = self._messages.pop(position, None) or Messages(position, self._load_history)
         try:
             failed = self._take_in(messages, group, events)
-        except psycopg.Error:
-            raise
-        except CheckpointMovedError:
-            raise
-        except Exception:  # noqa: BLE001  # a bug in the shared fold: found and reported event by event below
+        except Exception as error:
+            if not _is_poison(error):
+                raise
+            # In the shared fold or in what was to be written: found and reported event by event below.
             failed = list(group)
         else:
             self._messages[messages.position] = messages
@@ -139,19 +150,21 @@ class Runner:
             before = messages.position
             try:
                 changes = projection.fold(messages.advance([said]))
-            except Exception as error:  # noqa: BLE001  # as above; the reason is kept where operators look
+                with self._connection.transaction():
+                    projection.write(self._connection, changes)
+                    self._move_checkpoint(projection, before, messages.position)
+            except Exception as error:
+                if not _is_poison(error):
+                    raise
                 self._stop_projection(projection, said.position, f"{type(error).__name__}: {error}")
                 _log.exception("projection.stopped", projection=projection.name, position=said.position, message_sid=said.message_sid)
                 return
-            with self._connection.transaction():
-                projection.write(self._connection, changes)
-                self._move_checkpoint(projection, before, messages.position)
             self._positions[projection.name] = messages.position
 
     def _move_checkpoint(self, projection: Projection[Any], before: int, after: int) -> None:
-        moved = self._connection.execute(query("move_checkpoint"), {"name": projection.name, "from": before, "to": after})
-        if moved.fetchone() is None:
-            raise CheckpointMovedError(f"{projection.name} no longer stands at {before}")
+        checkpoint = {"name": projection.name, "version": projection.version, "from": before, "to": after}
+        if self._connection.execute(query("move_checkpoint"), checkpoint).fetchone() is None:
+            raise CheckpointMovedError(f"{projection.name} no longer stands at {before} with version {projection.version}")
 
     def _stop_projection(self, projection: Projection[Any], position: int, reason: str) -> None:
         self._positions.pop(projection.name, None)
@@ -169,6 +182,14 @@ class Runner:
     def _select(self, name: str, parameters: dict[str, object]) -> list[Said]:
         cursor = self._connection.cursor(binary=True, row_factory=_said_row)
         return cursor.execute(query(name), parameters, prepare=True).fetchall()
+
+
+def _is_poison(error: Exception) -> bool:
+    """Whether it is an event that cannot be taken in: a fold raises, or the database refuses what it gave. Everything else passes
+    when the runner starts anew."""
+    if isinstance(error, CheckpointMovedError):
+        return False
+    return not isinstance(error, psycopg.Error) or isinstance(error, psycopg.DataError | psycopg.IntegrityError)
 
 
 def contiguous(events: list[Said], after: int) -> list[Said]:
