@@ -1,7 +1,9 @@
 """A PostgreSQL set up as the compose file's is. A server of its own, because logins belong to a whole server."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,9 +26,10 @@ LOGINS = {"tracker_owner", "tracker_web", "tracker_projections", "grafana"}
 
 
 @pytest.fixture(scope="package")
-def superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def superuser_url() -> Iterator[str]:
     """The database ``tracker`` as the image leaves it: the script has run, as the superuser, on an empty database."""
-    directory = tmp_path_factory.mktemp("logins")
+    # Not pytest's own directory: another pytest that starts closes that to the user that the server runs as.
+    directory = Path(tempfile.mkdtemp(prefix="tracker-deployment-"))
     server = EmbeddedServer.start(directory)
     try:
         url = database_of(server.url, "tracker")
@@ -36,6 +39,7 @@ def superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         server.stop()
+        shutil.rmtree(directory)
 
 
 def run_init_script(url: str, directory: Path) -> None:
