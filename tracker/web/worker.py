@@ -10,6 +10,7 @@ from uuid import UUID
 
 import uvicorn
 import uvloop
+from litestar.types import ASGIApp
 
 from tracker.logs import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
@@ -49,8 +50,13 @@ def main() -> None:
         int(os.environ[WORKER]),
         Path(os.environ[STATS]),
     )
+    serve(create_app(runtime), socket.socket(fileno=int(os.environ[SOCKET])), settings.max_connections)
+
+
+def serve(app: ASGIApp, listener: socket.socket, max_connections: int) -> None:
+    """Serve an application until SIGTERM or SIGINT: the one way in which anything of ours is served, and measured."""
     config = uvicorn.Config(
-        create_app(runtime),
+        app,
         loop="uvloop",
         http=WatchedProtocol,
         lifespan="on",
@@ -64,9 +70,8 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    listener = socket.socket(fileno=int(os.environ[SOCKET]))
     max_open = max(raise_descriptor_limit() - OTHER_DESCRIPTORS, 1)
-    server = Server(config, Connections(min(settings.max_connections, max_open), max_open))
+    server = Server(config, Connections(min(max_connections, max_open), max_open))
     uvloop.run(server.serve(sockets=[listener]))
 
 
