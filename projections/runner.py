@@ -18,6 +18,7 @@ from projections.projection import Projection
 from projections.transitions import Messages
 from tracker.database.queries import query
 from tracker.log.packing import register_packed_arrays
+from tracker.logs import mask
 
 _log = structlog.get_logger()
 
@@ -107,7 +108,7 @@ class Runner:
         return positions
 
     def _advance(self, position: int, group: Sequence[Projection[Any]]) -> int:
-        events = self._read(position)
+        events = read_events(self._connection, position, self._batch_events)
         if not events:
             return 0
         messages = self._messages.pop(position, None) or Messages(position, self._load_history)
@@ -156,7 +157,7 @@ class Runner:
             except Exception as error:
                 if not _is_poison(error):
                     raise
-                self._stop_projection(projection, said.position, f"{type(error).__name__}: {error}")
+                self._stop_projection(projection, said.position, explain(error))
                 _log.exception("projection.stopped", projection=projection.name, position=said.position, message_sid=said.message_sid)
                 return
             self._positions[projection.name] = messages.position
@@ -172,16 +173,13 @@ class Runner:
             query("stop_projection"), {"name": projection.name, "position": position, "reason": reason[:1000]}
         )
 
-    def _read(self, position: int) -> list[Said]:
-        """The contiguous prefix of what comes after a position: a gap means wait."""
-        return contiguous(self._select("read_log", {"after": position, "limit": self._batch_events}), position)
-
     def _load_history(self, message_sids: Sequence[str], until: int) -> list[Said]:
-        return self._select("read_earlier_events", {"message_sids": list(message_sids), "until": until})
+        return read_earlier_events(self._connection, message_sids, until)
 
-    def _select(self, name: str, parameters: dict[str, object]) -> list[Said]:
-        cursor = self._connection.cursor(binary=True, row_factory=_said_row)
-        return cursor.execute(query(name), parameters, prepare=True).fetchall()
+
+def explain(error: Exception) -> str:
+    """What went wrong, for operators, in one line. What the database says below its first line quotes rows, and those are left out."""
+    return mask(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
 
 
 def _is_poison(error: Exception) -> bool:
@@ -192,6 +190,16 @@ def _is_poison(error: Exception) -> bool:
     return not isinstance(error, psycopg.Error) or isinstance(error, psycopg.DataError | psycopg.IntegrityError)
 
 
+def read_events(connection: psycopg.Connection[TupleRow], after: int, limit: int) -> list[Said]:
+    """What follows a position in the log, so many events at most, up to the first gap: a gap means wait."""
+    return contiguous(_select(connection, "read_log", {"after": after, "limit": limit}), after)
+
+
+def read_earlier_events(connection: psycopg.Connection[TupleRow], message_sids: Sequence[str], until: int) -> list[Said]:
+    """The events of some messages up to and including a position, in log order."""
+    return _select(connection, "read_earlier_events", {"message_sids": list(message_sids), "until": until})
+
+
 def contiguous(events: list[Said], after: int) -> list[Said]:
     """The events up to the first gap in the positions that follow ``after``."""
     if not events or events[-1].position == after + len(events):
@@ -200,6 +208,11 @@ def contiguous(events: list[Said], after: int) -> list[Said]:
         if said.position != after + offset:
             return events[: offset - 1]
     return events
+
+
+def _select(connection: psycopg.Connection[TupleRow], name: str, parameters: dict[str, object]) -> list[Said]:
+    cursor = connection.cursor(binary=True, row_factory=_said_row)
+    return cursor.execute(query(name), parameters, prepare=True).fetchall()
 
 
 def _said_row(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Said]:
