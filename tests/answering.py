@@ -1,0 +1,47 @@
+"""The API and the pages on a database, without the rest of the server."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.testing import TestClient
+from psycopg_pool import AsyncConnectionPool
+
+from tracker.database.connections import Role, conninfo
+from tracker.settings import Settings, load_settings
+from tracker.web.api import api_router
+from tracker.web.documentation import openapi_config
+from tracker.web.pages.message import pages_router
+from tracker.web.problems import EXCEPTION_HANDLERS
+from tracker.web.reads import Pool
+
+
+@contextmanager
+def answering(database_url: str, token: str | None = None) -> Iterator[TestClient[Litestar]]:
+    """A client of a server that answers from this database; ``token`` is its TRACKER_API_TOKEN."""
+    with TestClient(
+        create_app(database_url, load_settings({"TRACKER_API_TOKEN": token})), raise_server_exceptions=False
+    ) as client:
+        yield client
+
+
+def create_app(database_url: str, settings: Settings) -> Litestar:
+    """The application, which opens its pool when it starts, whether the database is there or not."""
+    service = conninfo(database_url, role=Role.SERVICE, application="tests")
+    pool: Pool = AsyncConnectionPool(service, kwargs={"autocommit": True}, min_size=1, max_size=2, open=False)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await pool.open(wait=False)
+        yield
+        await pool.close()
+
+    return Litestar(
+        route_handlers=[api_router(settings), pages_router(settings)],
+        dependencies={"pool": Provide(lambda: pool, sync_to_thread=False)},
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=openapi_config(settings),
+        lifespan=[lifespan],
+        logging_config=None,
+    )

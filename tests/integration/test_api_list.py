@@ -1,0 +1,284 @@
+"""``/api/messages``: filters, order, pages, and how the database finds them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from tests.answering import answering
+from tests.database import PostgresForTests
+from tests.story import ACCOUNT, append, at, event, project
+from tracker.database.connections import Role, conninfo
+from tracker.database.queries import query
+
+SUBACCOUNT = "AC" + "b" * 32
+MESSAGES = 4000
+"""Enough that walking all of them costs more than using an index."""
+
+STATUSES = ("delivered", "delivered", "delivered", "sent", "undelivered", "failed", "read", "queued")
+
+
+class Listed(NamedTuple):
+    """A message of the database under test, as its one event made it."""
+
+    sid: str
+    second: int
+    status: str
+    error_code: str | None
+    account: str
+    to: str
+    sender: str
+
+
+def listed(number: int) -> Listed:
+    """The message with this number. Always two come at the same moment; one in a hundred is of a rare status."""
+    status = "canceled" if number % 100 == 99 else STATUSES[number % len(STATUSES)]
+    return Listed(
+        f"SM{number * 7919 % MESSAGES:032x}",
+        number // 2,
+        status,
+        "30003" if status == "undelivered" else "30008" if status == "failed" else None,
+        SUBACCOUNT if number % 10 == 0 else ACCOUNT,
+        f"+1555867{number % 1000:04}",
+        "ACME 7" if number % 5 == 0 else f"+1555712{number % 50:04}",
+    )
+
+
+ALL = sorted((listed(number) for number in range(MESSAGES)), key=lambda each: (each.second, each.sid), reverse=True)
+"""Newest first, as the list has them."""
+
+
+@pytest.fixture(scope="module")
+def messages_url(postgres: PostgresForTests) -> Iterator[str]:
+    """A database with ``ALL``, projected."""
+    with postgres.database() as url:
+        append(
+            url,
+            [
+                event(
+                    each.status,
+                    each.second,
+                    each.sid,
+                    ErrorCode=each.error_code,
+                    AccountSid=each.account,
+                    To=each.to,
+                    From=each.sender,
+                )
+                for each in ALL
+            ],
+        )
+        project(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE message_state")
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(messages_url: str) -> Iterator[TestClient[Litestar]]:
+    """A server that answers from it."""
+    with answering(messages_url) as client:
+        yield client
+
+
+def get(client: TestClient[Litestar], **query: Any) -> Any:
+    """The page that must be there."""
+    response = client.get("/api/messages", params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def walk(client: TestClient[Litestar], limits: Iterator[int], **query: Any) -> list[str]:
+    """The SIDs of all pages, each with the next limit."""
+    sids: list[str] = []
+    cursor: str | None = None
+    while True:
+        limit = next(limits)
+        page = get(client, **query, limit=limit, **({} if cursor is None else {"cursor": cursor}))
+        assert len(page["messages"]) <= limit
+        sids += [each["message_sid"] for each in page["messages"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return sids
+        assert len(page["messages"]) == limit
+
+
+def test_the_newest_fifty_come_first(client: TestClient[Litestar]) -> None:
+    """Without any parameter: by the time of the first event, then by SID, both falling."""
+    page = get(client)
+    assert [each["message_sid"] for each in page["messages"]] == [each.sid for each in ALL[:50]]
+    assert page["next_cursor"] is not None
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param({"status": "failed"}, lambda m: m.status == "failed", id="status"),
+        pytest.param({"status": " FAILED "}, lambda m: m.status == "failed", id="status in Event Streams' spelling"),
+        pytest.param({"status": ["failed", "read"]}, lambda m: m.status in {"failed", "read"}, id="status repeated"),
+        pytest.param(
+            {"status": "failed,read,failed"}, lambda m: m.status in {"failed", "read"}, id="status with commas"
+        ),
+        pytest.param({"status": "teleported"}, lambda _: False, id="a status that nothing has"),
+        pytest.param({"error_code": "30003"}, lambda m: m.error_code == "30003", id="error_code"),
+        pytest.param({"account_sid": SUBACCOUNT}, lambda m: m.account == SUBACCOUNT, id="account_sid"),
+        pytest.param({"to": "+15558670042"}, lambda m: m.to == "+15558670042", id="to"),
+        pytest.param({"to": " 15558670042"}, lambda m: m.to == "+15558670042", id="to with a lost plus"),
+        pytest.param({"from": "ACME 7"}, lambda m: m.sender == "ACME 7", id="from, a name with a space"),
+        pytest.param({"since": "2026-03-01T12:30:00Z"}, lambda m: m.second >= 1800, id="since, inclusive"),
+        pytest.param({"until": "2026-03-01T12:00:05Z"}, lambda m: m.second < 5, id="until, exclusive"),
+        pytest.param(
+            {
+                "since": "2026-03-01T13:10:00+01:00",
+                "until": "2026-03-01T12:20:00Z",
+                "status": "canceled",
+                "error_code": "1",
+            },
+            lambda _: False,
+            id="filters that exclude each other",
+        ),
+        pytest.param(
+            {
+                "since": "2026-03-01T12:10:00Z",
+                "until": "2026-03-01T12:20:00Z",
+                "status": "failed,canceled",
+                "from": "ACME 7",
+            },
+            lambda m: 600 <= m.second < 1200 and m.status in {"failed", "canceled"} and m.sender == "ACME 7",
+            id="all of them must pass",
+        ),
+    ],
+)
+def test_filters(client: TestClient[Litestar], query: dict[str, Any], expected: Any) -> None:
+    """Each filter gives exactly the messages that it names, in the order of the list, over all pages."""
+    found = walk(client, iter([7] + [1000] * 10), **query)
+    assert found == [each.sid for each in ALL if expected(each)]
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=8), st.sampled_from([None, "failed,queued", "delivered"]))
+def test_pages_of_any_size_make_the_whole_list(
+    client: TestClient[Litestar], limits: list[int], status: str | None
+) -> None:
+    """Whatever the limits, and changed from page to page: every message once, in order."""
+    sizes = iter([*limits, *[500] * 20])
+    wanted = ALL if status is None else [each for each in ALL if each.status in status.split(",")]
+    assert walk(client, sizes, **({} if status is None else {"status": status})) == [each.sid for each in wanted]
+
+
+def test_pages_are_stable_under_inserts(database_url: str) -> None:
+    """What arrives between two pages moves nothing: all that was there is seen, once."""
+    append(database_url, [event("sent", number, f"SM{number:032x}") for number in range(10)])
+    project(database_url)
+    with answering(database_url) as client:
+        first = get(client, limit=4)
+        append(
+            database_url,
+            [
+                event("sent", 100, "SM" + "e" * 32),
+                event("sent", 3, "SM" + "0" * 32),
+                event("delivered", 5.5, "SM" + "d" * 32),
+            ],
+        )
+        project(database_url)
+        rest = get(client, limit=1000, cursor=first["next_cursor"])
+    seen = [each["message_sid"] for each in first["messages"] + rest["messages"]]
+    assert len(seen) == len(set(seen))
+    assert seen == [f"SM{number:032x}" for number in (9, 8, 7, 6)] + ["SM" + "d" * 32] + [
+        f"SM{number:032x}" for number in range(5, -1, -1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        pytest.param({"limit": "0"}, "limit: Expected `int` >= 1", id="limit 0"),
+        pytest.param({"limit": "1001"}, "limit: Expected `int` <= 1000", id="limit 1001"),
+        pytest.param({"limit": "9" * 400}, "limit: ", id="limit of 400 digits"),
+        pytest.param({"limit": "ten"}, "limit: Expected `int`", id="limit in words"),
+        pytest.param({"limit": ["5", "6"]}, "limit: is given more than once.", id="two limits"),
+        pytest.param(
+            {"cursor": ""}, "cursor: is no next_cursor of this list; start again without it.", id="empty cursor"
+        ),
+        pytest.param({"cursor": "page2"}, "cursor: is no next_cursor", id="a cursor of another kind"),
+        pytest.param({"cursor": "A" * 60}, "cursor: is no next_cursor", id="a cursor of zeros"),
+        pytest.param({"cursor": "ü" * 60}, "cursor: is no next_cursor", id="a cursor beyond ASCII"),
+        pytest.param({"since": "today"}, "since: expected an RFC 3339 time", id="since"),
+        pytest.param({"until": "2026-13-01T00:00:00Z"}, "until: there is no such time", id="until"),
+        pytest.param({"status": ""}, "status: is empty; leave it out to see all.", id="no status"),
+        pytest.param({"status": "failed,,read"}, "status: is empty", id="two commas"),
+        pytest.param({"status": ",".join(map(str, range(40)))}, "status: expected at most 32", id="forty statuses"),
+        pytest.param(
+            {"status": "x\0"}, "status: expected at most 256 characters, none of them NUL.", id="NUL in status"
+        ),
+        pytest.param({"to": "\0"}, "to: expected at most 256 characters, none of them NUL.", id="NUL in to"),
+        pytest.param({"from": "1" * 4000}, "from: expected at most 256 characters", id="long from"),
+        pytest.param({"error_code": ""}, "error_code: is empty", id="empty error_code"),
+        pytest.param({"account_sid": "AC123"}, "account_sid: expected AC and 32 hexadecimal digits.", id="account_sid"),
+        pytest.param(
+            {"Status": "failed"}, "There is no query parameter 'Status' here; there are account_sid, ", id="capital"
+        ),
+        pytest.param({"<script>": "1"}, "There is no query parameter '<script>' here", id="a script"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(client: TestClient[Litestar], query: dict[str, Any], detail: str) -> None:
+    """With a problem that names the parameter and what was expected."""
+    response = client.get("/api/messages", params=query)
+    assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json")
+    assert response.json()["detail"].startswith(detail)
+
+
+@given(st.integers(0, 59), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_mistyped_cursor_is_refused(client: TestClient[Litestar], place: int, character: str) -> None:
+    """A wrong character anywhere is noticed; a page is never quietly that of another place."""
+    cursor = get(client, limit=1)["next_cursor"]
+    mistyped = cursor[:place] + character + cursor[place + 1 :]
+    response = client.get("/api/messages", params={"cursor": mistyped})
+    assert response.status_code == (200 if mistyped == cursor else 400)
+
+
+NO_FILTER: dict[str, Any] = dict.fromkeys(
+    ["status", "error_code", "account_sid", "to_address", "from_address", "since", "until", "before", "before_sid"]
+)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        pytest.param({}, "message_state_newest_idx", id="the newest"),
+        pytest.param({"before": at(900), "before_sid": "SM" + "5" * 32}, "message_state_newest_idx", id="a later page"),
+        pytest.param({"since": at(100), "until": at(120)}, "message_state_newest_idx", id="a time window"),
+        pytest.param({"error_code": "30003"}, "message_state_error_code_idx", id="an error code"),
+        pytest.param({"to_address": "+15558670042"}, "message_state_to_address_idx", id="a recipient"),
+        pytest.param({"status": "canceled"}, "message_state_status_idx", id="a rare status"),
+        pytest.param(
+            {"status": "canceled", "before": at(900), "before_sid": "SM"},
+            "message_state_status_idx",
+            id="its later page",
+        ),
+    ],
+)
+def test_the_list_is_found_by_an_index(messages_url: str, filters: dict[str, Any], index: str) -> None:
+    """No page reads the whole table."""
+    service = conninfo(messages_url, role=Role.SERVICE, application="tests")
+    with psycopg.connect(service, autocommit=True) as connection:
+        row = connection.execute(
+            b"EXPLAIN (FORMAT JSON) " + query("list_messages"), NO_FILTER | {"limit": 51} | filters, prepare=False
+        ).fetchone()
+    assert row is not None
+    nodes = list(plan_nodes(row[0][0]["Plan"]))
+    assert {node.get("Index Name") for node in nodes} - {None} == {index}, json.dumps(row[0])
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+
+
+def plan_nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The node and all below it."""
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from plan_nodes(below)

@@ -1,0 +1,83 @@
+"""Events for tests, written down briefly, taken in as the webhook takes them, appended to a real log, and projected."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import psycopg
+from uuid_utils import uuid7
+
+from projections.catalogue import PROJECTIONS
+from projections.runner import Runner
+from tracker.database.connections import Role, conninfo
+from tracker.log.event import Evidence, NewEvent
+from tracker.log.store import EventStore
+from tracker.twilio.callback import Callback, first_values, parse_form, read_callback
+
+ACCOUNT = "AC" + "a" * 32
+SID = "SM" + "1" * 32
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+"""When stories begin."""
+
+
+def at(seconds: float) -> datetime:
+    """So long after the beginning."""
+    return START + timedelta(seconds=seconds)
+
+
+def event(
+    status: str,
+    seconds: float = 0,
+    sid: str = SID,
+    *,
+    body: bytes | None = None,
+    token: str | None = None,
+    **parameters: str | None,
+) -> NewEvent:
+    """A callback that said ``status`` and reached us so long after the beginning.
+
+    parameters: of the callback, by Twilio's names; None leaves out one that is there by default.
+    body: instead of all of that.
+    """
+    if body is None:
+        given = {
+            "AccountSid": ACCOUNT,
+            "MessageSid": sid,
+            "MessageStatus": status,
+            "From": "+15557122661",
+            "To": "+15558675310",
+        }
+        body = urlencode({name: value for name, value in (given | parameters).items() if value is not None}).encode()
+    callback = read_callback(first_values(parse_form(body)))
+    assert isinstance(callback, Callback), callback
+    evidence = Evidence(
+        "https://status.example.com/webhooks/twilio/status?tenant=7", body, "c2lnbmF0dXJl", token, f"{ACCOUNT}/0123abcd"
+    )
+    return NewEvent(uuid7().bytes, int(at(seconds).timestamp() * 1_000_000), callback, evidence)
+
+
+def append(database_url: str, events: Iterable[NewEvent]) -> None:
+    """Put the events into the log, in this order."""
+    asyncio.run(append_async(database_url, list(events)))
+
+
+async def append_async(database_url: str, events: Sequence[NewEvent]) -> None:
+    """The same inside a running loop."""
+    store = EventStore(conninfo(database_url, role=Role.SERVICE, application="tests"), 10)
+    try:
+        await store.append(events)
+    finally:
+        await store.close()
+
+
+def project(database_url: str) -> None:
+    """Bring every projection up to date."""
+    with psycopg.connect(
+        conninfo(database_url, role=Role.PROJECTOR, application="tests"), autocommit=True
+    ) as connection:
+        runner = Runner(connection, PROJECTIONS)
+        assert runner.try_to_start(uuid4())
+        while runner.run_once():
+            pass
