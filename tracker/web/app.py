@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar, asgi
 from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from psycopg_pool import AsyncConnectionPool
 
@@ -15,8 +14,13 @@ from tracker.log.store import EventStore
 from tracker.settings import Settings, effective_account
 from tracker.twilio.signature import Keyring
 from tracker.web import health
-from tracker.web.metrics import VERSION, Metrics, Pool
+from tracker.web.api import api_router
+from tracker.web.documentation import openapi_config
+from tracker.web.metrics import Metrics
+from tracker.web.pages.message import pages_router
+from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.public_url import PublicUrl
+from tracker.web.reads import Pool
 from tracker.web.runtime import Runtime
 from tracker.web.stats import WebStats
 from tracker.web.webhook import PATH, Webhook
@@ -52,14 +56,23 @@ def create_app(runtime: Runtime) -> Litestar:
         await pool.close()
 
     return Litestar(
-        route_handlers=[webhook_route(webhook), health.livez, health.readyz, health.healthz, health.metrics],
+        route_handlers=[
+            webhook_route(webhook),
+            health.livez,
+            health.readyz,
+            health.healthz,
+            health.metrics,
+            api_router(settings),
+            pages_router(settings),
+        ],
         dependencies={
             "pool": Provide(lambda: pool, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
             "metrics_registry": Provide(lambda: metrics_registry, sync_to_thread=False),
         },
         lifespan=[lifespan],
-        openapi_config=OpenAPIConfig(title="Twilio status tracker", version=VERSION),
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=openapi_config(settings),
         logging_config=None,
     )
 
