@@ -1,0 +1,121 @@
+"""Recording rules and alerts."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.grafana.promtool import promtool
+from tests.grafana.shipped import (
+    GRAFANA,
+    PROMETHEUS,
+    RUNBOOK,
+    Rule,
+    alerts,
+    dashboards,
+    read_yaml,
+    rule_files,
+    rule_tests,
+    rules,
+)
+
+CHAPTER_PARTS = ["**What it means.**", "**How to confirm.**", "**What to do.**"]
+
+
+def alert_cases() -> Iterator[tuple[str, bool]]:
+    """Each alert that a rule test asks about, and whether it must fire then."""
+    for path in rule_tests():
+        for test in read_yaml(path)["tests"]:
+            for case in test.get("alert_rule_test", []):
+                yield case["alertname"], bool(case["exp_alerts"])
+
+
+def chapters() -> dict[str, str]:
+    """The runbook's chapters: anchor to text. GitHub and Grafana make anchors by lower-casing a heading."""
+    parts = re.split(r"^## (\w+)$", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {name.lower(): text for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def test_prometheus_accepts_the_configuration() -> None:
+    """The shipped scrape configuration is valid, and so is every rule file that it names."""
+    promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
+
+
+def test_prometheus_accepts_the_rules() -> None:
+    """Every rule file is valid and has no rule twice."""
+    promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, rule_files()))
+
+
+@pytest.mark.parametrize("path", rule_tests(), ids=lambda path: path.stem)
+def test_rules_do_as_their_tests_say(path: Path) -> None:
+    """Alerts fire when they must and stay silent when they must."""
+    promtool("test", "rules", str(path))
+
+
+@pytest.mark.parametrize("must_fire", [True, False], ids=["firing", "silent"])
+def test_every_alert_is_tested(must_fire: bool) -> None:
+    """Each alert has a rule test in which it fires, and one in which it must not."""
+    tested = {name for name, fires in alert_cases() if fires == must_fire}
+    assert tested == {alert.name for alert in alerts()}
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)
+def test_alert_says_what_whoever_is_woken_needs(alert: Rule) -> None:
+    """How bad it is, what it is, for how long it has been, which chapter of the runbook and which dashboard."""
+    assert re.fullmatch(r"([A-Z][a-z]+)+", alert.name)
+    assert alert.hold is not None
+    assert alert.labels["severity"] in {"critical", "warning"}
+    assert alert.labels["service"] == "tracker"
+    assert {"summary", "description", "runbook_url", "dashboard"} == alert.annotations.keys()
+    assert all(alert.annotations.values())
+    file, _, anchor = alert.annotations["runbook_url"].partition("#")
+    assert GRAFANA.parent / file == RUNBOOK
+    assert anchor == alert.name.lower()
+    assert anchor in chapters()
+    assert alert.annotations["dashboard"] in {f"/d/{dashboard.uid}" for dashboard in dashboards()}
+
+
+def test_runbook_has_a_whole_chapter_for_each_alert_and_no_other() -> None:
+    """Every chapter says what the alert means, how to confirm it and what to do; no chapter is left over."""
+    assert chapters().keys() == {alert.name.lower() for alert in alerts()}
+    for anchor, text in chapters().items():
+        places = [text.find(part) for part in CHAPTER_PARTS]
+        assert -1 not in places, anchor
+        assert places == sorted(places), anchor
+
+
+def test_runbook_links_lead_to_its_chapters() -> None:
+    """No link within the runbook leads nowhere."""
+    targets = set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK.read_text(encoding="utf-8")))
+    assert targets <= chapters().keys()
+    assert targets >= {alert.name.lower() for alert in alerts()}
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for rule in rules() if rule.record], ids=lambda rule: rule.name + str(rule.labels)
+)
+def test_recorded_series_are_named_by_level_metric_and_operations(rule: Rule) -> None:
+    """``level:metric:operations``, the level being ``all`` or the labels that are left."""
+    level, metric, operations = rule.name.split(":")
+    assert re.fullmatch(r"all|channel_country_status|country|error_code", level)
+    assert re.fullmatch(r"(twilio|tracker)_[a-z_]+", metric)
+    assert re.fullmatch(r"[a-z0-9_]+", operations)
+
+
+def test_alertmanager_tells_nobody_until_somebody_is_named() -> None:
+    """Routes lead to receivers that exist and send nothing; inhibitions name alerts that exist."""
+    config: dict[str, Any] = read_yaml(GRAFANA / "alertmanager" / "alertmanager.yml")
+    receivers = {receiver["name"]: receiver for receiver in config["receivers"]}
+    routes = [config["route"], *config["route"]["routes"]]
+    assert {route["receiver"] for route in routes} <= receivers.keys()
+    assert all(receiver.keys() == {"name"} for receiver in receivers.values())
+    inhibited = [
+        name
+        for rule in config["inhibit_rules"]
+        for matcher in rule["source_matchers"] + rule["target_matchers"]
+        for name in re.findall(r"[A-Z]\w+", matcher)
+    ]
+    assert inhibited
+    assert set(inhibited) <= {alert.name for alert in alerts()}
