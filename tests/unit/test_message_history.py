@@ -69,6 +69,16 @@ def history(*given: tuple[str, str | None, str | None]) -> list[Event]:
             id="a duplicate names the event that it repeats",
         ),
         pytest.param(
+            [("queued", None, None), ("sent", None, None), ("sent", None, None)],
+            "Position 3 repeats what position 2 had said: duplicate, the message stays sent.",
+            id="not any earlier event",
+        ),
+        pytest.param(
+            [("queued", None, None), ("undelivered", "30003", "2603011200"), ("undelivered", "30003", None)],
+            "Position 3 repeats what position 2 had said: duplicate, the message stays undelivered.",
+            id="nor any of that status when it says less",
+        ),
+        pytest.param(
             [("undelivered", "30003", "2603011200"), ("undelivered", None, None)],
             "Position 2 repeats what position 1 had said: duplicate, the message stays undelivered.",
             id="a repetition that says less",
