@@ -19,3 +19,19 @@ class EmbeddedServerError(TrackerError):
 
 class MigrationError(TrackerError):
     """A migration could not be applied; the database is as it was before that migration."""
+
+
+class RecordsRefusedError(TrackerError):
+    """The database is there, and refuses this batch for what is in it."""
+
+
+class SpoolUnavailableError(TrackerError):
+    """The local disk did not take what was to be written: it is full, at its limit, or broken. The message names the file."""
+
+
+class SpoolDamagedError(TrackerError):
+    """A spool file is no longer what was written: it is to be set aside, and what is readable to be saved."""
+
+
+class RebuildError(TrackerError):
+    """A rebuild cannot go on. The live tables are as they were, and what was filled is kept for the next attempt."""

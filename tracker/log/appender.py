@@ -1,72 +1,84 @@
 """Group commit: events that are waiting together are appended in one transaction.
 
 While one batch is on its way to the database the next one gathers, so the busier the receiver, the larger its batches, and no
-event waits for a timer.
+event waits for a timer. What waits is bounded: when a slow database lets the queue grow, what has waited too long goes to the spool.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import structlog
 
-from tracker.errors import DatabaseUnavailableError
-from tracker.log.event import NewEvent, Quarantined
-from tracker.log.store import Store
+from tracker.errors import DatabaseUnavailableError, TrackerError
+from tracker.log.failover import Keeper, Kept
+from tracker.log.record import Record
 
 _log = structlog.get_logger()
 
-MAX_BATCH_EVENTS = 512
+MAX_BATCH_EVENTS: Final = 512
 """Events in one transaction at most: a batch that takes long makes its first event wait long."""
 
-_Waiting = tuple[NewEvent, "asyncio.Future[None]"]
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""The same for their bodies together."""
+
+MAX_WAITING_EVENTS: Final = 4 * MAX_BATCH_EVENTS
+MAX_WAITING_BYTES: Final = 4 * MAX_BATCH_BYTES
+"""Beyond either the queue is full."""
+
+PATIENCE_SECONDS: Final = 0.5
+"""How long events wait in a full queue before they are spooled."""
+
+_Waiting = tuple[Record, "asyncio.Future[Kept]"]
 
 
 class Appender:
-    """Appends events for many callers at once, in their order of arrival."""
+    """Keeps events, and callbacks that are set aside, for many callers at once, in their order of arrival."""
 
     def __init__(
         self,
-        store: Store,
+        keeper: Keeper,
         *,
         max_batch: int = MAX_BATCH_EVENTS,
+        max_waiting: int = MAX_WAITING_EVENTS,
         on_batch: Callable[[int], object] = lambda events: None,
     ) -> None:
-        """on_batch: told the number of events of each batch that was appended."""
-        self._store = store
+        """max_waiting: events in a full queue. on_batch: told the number of events of each batch that was appended to the log."""
+        self._keeper = keeper
         self._max_batch = max_batch
+        self._max_waiting = max_waiting
         self._on_batch = on_batch
         self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._taken = 0
         self._writer: asyncio.Task[None] | None = None
+        self._relief: asyncio.Task[None] | None = None
 
-    def append(self, event: NewEvent) -> "asyncio.Future[None]":
-        """A future that is done when the event is durable, and fails with DatabaseUnavailableError when it may not be."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((event, future))
+    def append(self, record: Record) -> "asyncio.Future[Kept]":
+        """A future that is done when the record is durable and says where; it fails with TrackerError when it may not be durable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Kept] = loop.create_future()
+        self._waiting.append((record, future))
+        self._waiting_bytes += len(record.evidence.body)
         if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write_all())
+            self._writer = loop.create_task(self._write_all())
+        elif self._relief is None and self._is_full():
+            self._relief = loop.create_task(self._relieve())
         return future
-
-    async def quarantine(self, callback: Quarantined) -> None:
-        """Set a signed request aside; durable when this returns. Raises DatabaseUnavailableError."""
-        await self._store.quarantine([callback])
 
     async def drain(self) -> None:
         """Wait until everything that was given to this appender has been answered."""
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
+        while tasks := [task for task in (self._writer, self._relief) if task is not None]:
+            await asyncio.wait(tasks)
 
     async def _write_all(self) -> None:
         try:
             while self._waiting:
                 await self._gather()
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
-                await self._write(batch)
+                await self._write(self._take(), self._keeper.keep)
         finally:
             self._writer = None
-            # Only a writer that was cancelled leaves anybody waiting.
-            _answer(self._waiting, DatabaseUnavailableError("the appender was stopped"))
-            self._waiting.clear()
 
     async def _gather(self) -> None:
         """Let the event loop turn while each turn brings more events: what has arrived at the sockets already goes along."""
@@ -75,29 +87,53 @@ class Appender:
             seen = len(self._waiting)
             await asyncio.sleep(0)
 
-    async def _write(self, batch: Sequence[_Waiting]) -> None:
+    async def _relieve(self) -> None:
+        """Spool what has been waiting in a full queue for PATIENCE_SECONDS, until it is full no longer."""
         try:
-            await self._store.append([event for event, _ in batch])
-        except DatabaseUnavailableError as error:
-            _log.warning("append.failed", events=len(batch), reason=str(error))
-            _answer(batch, error)
+            while self._is_full():
+                newest = self._taken + len(self._waiting)
+                await asyncio.sleep(PATIENCE_SECONDS)
+                while self._taken < newest:
+                    await self._write(self._take(), self._keeper.spool)
+        finally:
+            self._relief = None
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._max_waiting or self._waiting_bytes >= MAX_WAITING_BYTES
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch: one record at least, if any waits."""
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < self._max_batch and size < MAX_BATCH_BYTES:
+            item = self._waiting.popleft()
+            batch.append(item)
+            size += len(item[0].evidence.body)
+        self._waiting_bytes -= size
+        self._taken += len(batch)
+        return batch
+
+    async def _write(self, batch: Sequence[_Waiting], keep: Callable[[Sequence[Record]], Awaitable[Kept]]) -> None:
+        """Answer every caller of the batch, whatever happens."""
+        try:
+            kept = await keep([record for record, _ in batch])
+        except TrackerError as error:
+            _fail(batch, error)
         except Exception as error:
-            # A bug: these callers hear of it, and those who wait behind them are served all the same.
-            _log.exception("append.crashed", events=len(batch))
-            _answer(batch, error)
+            _log.exception("append.failed", events=len(batch))
+            _fail(batch, error)
         except BaseException:
-            # Cancelled: the callers must hear of it before it goes its way.
-            _answer(batch, DatabaseUnavailableError("the appender was stopped"))
+            _fail(batch, DatabaseUnavailableError("the appender was stopped"))
             raise
         else:
-            _answer(batch, None)
-            self._on_batch(len(batch))
+            for _, future in batch:
+                if not future.done():
+                    future.set_result(kept)
+            if kept == "appended":
+                self._on_batch(len(batch))
 
 
-def _answer(batch: Iterable[_Waiting], error: Exception | None) -> None:
+def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
     for _, future in batch:
         if not future.done():
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+            future.set_exception(error)

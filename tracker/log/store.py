@@ -1,30 +1,39 @@
 """The log in PostgreSQL: one connection that appends batches."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import psycopg
 import structlog
 
+from tracker.database.bounded import BoundedConnection
 from tracker.database.queries import query
-from tracker.errors import DatabaseUnavailableError
+from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.log.packing import BYTEA_OID, UUID_OID, PackedArray, pack_bytes, pack_few, pack_text, pack_times, register_packed_arrays
+from tracker.log.record import Record
 
 _log = structlog.get_logger()
 
+_AWAY: Final = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58"})
+"""Classes of errors that are about the server and not about what it was given: no connection; read only; login refused; no such
+database; deadlock; no disk, memory or connection left; lock not available; shutdown or timeout; I/O error. Of others it is found out
+(https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
 
 class Store(Protocol):
-    """Where an appender puts its batches."""
+    """The log, as something that batches are appended to."""
 
-    async def append(self, events: Sequence[NewEvent]) -> None:
-        """Take the events, each once, in this order. When this returns they are durable; when it raises
-        DatabaseUnavailableError they may or may not be, and the same call may be repeated."""
-        ...
+    async def append(self, records: Sequence[Record]) -> None:
+        """Take events into the log and set callbacks aside, each once, in this order. When this returns they are durable, and when
+        there were no records, some could have been taken.
 
-    async def quarantine(self, callbacks: Sequence[Quarantined]) -> None:
-        """The same for what is set aside."""
+        DatabaseUnavailableError: they may or may not be durable, and the same call may be repeated. RecordsRefusedError: the
+        database takes others, but not these.
+        """
         ...
 
 
@@ -32,18 +41,24 @@ class EventStore:
     """A Store on one connection of its own, opened when first needed and again after a failure."""
 
     def __init__(self, conninfo: str, timeout: float) -> None:
-        """timeout: seconds that connecting and one batch may take together."""
+        """timeout: seconds that connecting and one statement may take together."""
         self._conninfo = conninfo
         self._timeout = timeout
-        self._connection: psycopg.AsyncConnection | None = None
+        self._connection: BoundedConnection | None = None
 
-    async def append(self, events: Sequence[NewEvent]) -> None:
+    async def append(self, records: Sequence[Record]) -> None:
         """As in Store."""
-        await self._run("append_events", _event_columns(events))
-
-    async def quarantine(self, callbacks: Sequence[Quarantined]) -> None:
-        """As in Store."""
-        await self._run("quarantine_callbacks", _quarantine_columns(callbacks))
+        try:
+            await self._append(records)
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:
+            # The server's refusal, or a fault of ours in packing. When it refuses even nothing, it is not about these records.
+            reason = _reason(error)
+            if not records:
+                raise DatabaseUnavailableError(reason) from error
+            await self.append(())
+            raise RecordsRefusedError(reason) from error
 
     async def close(self) -> None:
         """Give the connection back. The store may be used again; it would connect anew."""
@@ -51,34 +66,69 @@ class EventStore:
         if connection is not None:
             await connection.close()
 
+    def interrupt(self) -> None:
+        """Let a statement that is under way fail now, as if the connection had broken."""
+        if self._connection is not None and not self._connection.closed:
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+
+    async def _append(self, records: Sequence[Record]) -> None:
+        events = [record for record in records if isinstance(record, NewEvent)]
+        if len(events) < len(records):
+            await self._run("quarantine_callbacks", _quarantine_columns([each for each in records if isinstance(each, Quarantined)]))
+            if not events:
+                return
+        if len({event.event_id for event in events}) < len(events):
+            # append_events() compares a batch with the log, not with itself.
+            events = list({event.event_id: event for event in events}.values())
+        await self._run("append_events", event_columns(events))
+
     async def _run(self, name: str, columns: dict[str, PackedArray]) -> None:
+        """Raises DatabaseUnavailableError, or psycopg.Error when the server answers that it will not take this."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
-                connection = self._connection or await self._connect()
-                await connection.execute(query(name), columns, prepare=True)
+            connection = self._connection or await self._connect()
+            connection.answer_seconds = max(deadline - clock(), 0.01)
+            await connection.execute(query(name), columns, prepare=True)
         except (psycopg.Error, OSError, TimeoutError) as error:
-            # After any failure the session's state is unknown: start from a new one.
-            await self._discard()
-            raise DatabaseUnavailableError(f"{name}: {type(error).__name__}: {error}") from error
+            sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
+            if sqlstate and sqlstate[:2] not in _AWAY:
+                raise
+            # The session's state is unknown: start from a new one.
+            self._discard()
+            raise DatabaseUnavailableError(f"{name}: {_reason(error)}") from error
         except BaseException:
             # Cancelled in the middle: the answer of this statement must not be taken for the next one's.
-            await self._discard()
+            self._discard()
             raise
 
-    async def _connect(self) -> psycopg.AsyncConnection:
-        self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+    async def _connect(self) -> BoundedConnection:
+        async with asyncio.timeout(self._timeout):
+            self._connection = await BoundedConnection.connect(self._conninfo, autocommit=True)
         register_packed_arrays(self._connection)
         _log.info("store.connected")
         return self._connection
 
-    async def _discard(self) -> None:
+    def _discard(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             # Not close(): that would wait for a server that does not answer.
             connection.pgconn.finish()
 
 
-def _event_columns(events: Sequence[NewEvent]) -> dict[str, PackedArray]:
+def _reason(error: Exception) -> str:
+    """What happened, without what the server says of the values it was given."""
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        words = (type(error).__name__, error.sqlstate, error.diag.constraint_name)
+        return " ".join(word for word in words if word)
+    if isinstance(error, psycopg.OperationalError | OSError):
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__
+
+
+def event_columns(events: Sequence[NewEvent]) -> dict[str, PackedArray]:
+    """The parameters of ``append_events``."""
     callbacks = [event.callback for event in events]
     return {
         "event_ids": pack_bytes(UUID_OID, [event.event_id for event in events]),

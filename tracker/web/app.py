@@ -8,9 +8,8 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from psycopg_pool import AsyncConnectionPool
 
+from tracker.database.bounded import BoundedConnection
 from tracker.database.connections import Role, conninfo
-from tracker.log.appender import Appender
-from tracker.log.store import EventStore
 from tracker.settings import Settings, effective_account
 from tracker.twilio.signature import Keyring
 from tracker.web import health
@@ -21,6 +20,7 @@ from tracker.web.pages.message import pages_router
 from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.public_url import PublicUrl
 from tracker.web.reads import Pool
+from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
 from tracker.web.stats import WebStats
 from tracker.web.webhook import PATH, Webhook
@@ -28,32 +28,33 @@ from tracker.web.webhook import PATH, Webhook
 QUERY_SECONDS = 5
 """After so long a question to the database is given up."""
 
+CLOSE_SECONDS = 1.0
+"""How long a stop waits for connections that are just being made."""
+
 
 def create_app(runtime: Runtime) -> Litestar:
     """The application, with everything it needs opened in its lifespan and closed after it."""
     settings = runtime.settings
     stats = WebStats(runtime.stats_path, settings.workers, runtime.worker)
-    store = EventStore(
-        conninfo(runtime.database_url, role=Role.SERVICE, application="tracker-append"), settings.append_timeout
-    )
-    appender = Appender(store, on_batch=stats.count_batch)
+    receiver = Receiver(runtime, stats)
     pool: Pool = AsyncConnectionPool(
         conninfo(runtime.database_url, role=Role.SERVICE, application="tracker-web", timeout=QUERY_SECONDS),
+        connection_class=BoundedConnection,
         kwargs={"autocommit": True},
         min_size=1,
         max_size=4,
         open=False,
     )
     metrics_registry = Metrics(stats, pool)
-    webhook = Webhook(appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats)
+    webhook = Webhook(receiver.appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await pool.open(wait=False)
+        await receiver.open()
         yield
-        await appender.drain()
-        await store.close()
-        await pool.close()
+        await receiver.close()
+        await pool.close(CLOSE_SECONDS)
 
     return Litestar(
         route_handlers=[

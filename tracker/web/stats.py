@@ -7,7 +7,7 @@ worker that was restarted goes on counting where it stopped. A count costs one a
 import mmap
 from bisect import bisect_left
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Result = Literal[
     "appended", "spooled", "quarantined", "bad_signature", "no_signature", "too_large", "bad_media_type", "unavailable"
@@ -28,7 +28,8 @@ _SECONDS_AT: Final = len(RESULTS)
 _SECONDS_SUM: Final = _SECONDS_AT + len(SECONDS_BOUNDS) + 1
 _BATCHES_AT: Final = _SECONDS_SUM + 1
 _BATCHES_SUM: Final = _BATCHES_AT + len(BATCH_BOUNDS) + 1
-_SLOTS: Final = _BATCHES_SUM + 1
+_SPOOL_AT: Final = _BATCHES_SUM + 1
+_SLOTS: Final = _SPOOL_AT + 3
 _SLOT_BYTES: Final = 8
 
 
@@ -50,6 +51,16 @@ class Histogram:
             running += count
             buckets.append((name, running))
         return buckets
+
+
+class SpoolTotals(NamedTuple):
+    """What the spools of all workers hold."""
+
+    events: int
+    """They wait for the database."""
+    refused: int
+    """Records that the database does not take."""
+    bytes: int
 
 
 class WebStats:
@@ -78,6 +89,16 @@ class WebStats:
         """One batch of so many events was appended."""
         self._own[_BATCHES_AT + bisect_left(BATCH_BOUNDS, events)] += 1
         self._own[_BATCHES_SUM] += events
+
+    def set_spool(self, events: int, refused: int, size: int) -> None:
+        """What this worker's spool, and those that it looks after, hold now. size: bytes."""
+        self._own[_SPOOL_AT] = events
+        self._own[_SPOOL_AT + 1] = refused
+        self._own[_SPOOL_AT + 2] = size
+
+    def spool(self) -> SpoolTotals:
+        """Over all workers."""
+        return SpoolTotals(*(int(self._sum(slot)) for slot in range(_SPOOL_AT, _SLOTS)))
 
     def results(self) -> dict[Result, float]:
         """Requests by result, over all workers."""

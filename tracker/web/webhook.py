@@ -11,7 +11,7 @@ import structlog
 import uuid_utils
 from litestar.types import Receive, Scope, Send
 
-from tracker.errors import DatabaseUnavailableError
+from tracker.errors import TrackerError
 from tracker.log.appender import Appender
 from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.twilio.callback import Callback, first_values, parse_form, read_callback, signed_text
@@ -104,13 +104,12 @@ class Webhook:
         event_id = uuid_utils.uuid7().bytes
         try:
             if isinstance(callback, Callback):
-                await self._appender.append(NewEvent(event_id, received_at, callback, evidence))
-                return "appended", TAKEN
-            await self._appender.quarantine(Quarantined(event_id, received_at, callback, evidence))
-        except DatabaseUnavailableError:
+                return await self._appender.append(NewEvent(event_id, received_at, callback, evidence)), TAKEN
+            kept = await self._appender.append(Quarantined(event_id, received_at, callback, evidence))
+        except TrackerError:
             return "unavailable", UNAVAILABLE
         _log.warning("callback.quarantined", reason=callback, quarantine_id=event_id.hex())
-        return "quarantined", TAKEN
+        return "spooled" if kept == "spooled" else "quarantined", TAKEN
 
     def _urls(self, scope: Scope, headers: Headers) -> tuple[str, ...]:
         client = scope["client"]

@@ -1,0 +1,3 @@
+-- SQLite. Put a record at the end of the journal.
+-- kind text, record blob. Returns nothing.
+INSERT INTO journal (kind, record) VALUES (:kind, :record)

@@ -1,0 +1,220 @@
+"""The spool: what was received while the database did not take it, in one SQLite file on the local disk.
+
+Every call that writes has reached the disk when it returns: SQLite in WAL mode with ``synchronous=FULL`` ends a transaction with one
+fsync (https://www.sqlite.org/pragma.html#pragma_synchronous). After a power cut the file holds every batch that was written, whole,
+and perhaps one that was not acknowledged.
+
+The file belongs to one process, which holds its lock, and its methods are for one thread, because they block.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tracker.database.queries import SQL_DIR
+from tracker.errors import SpoolDamagedError, SpoolUnavailableError
+from tracker.log.record import Record, UnreadableRecordError, pack, unpack
+
+PAGE_BYTES: Final = 4096
+
+_SETTINGS: Final = (
+    # Before WAL: one process only, so no shared memory beside the file.
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    # What the WAL has taken it keeps, up to this: room to remove records when the disk is full.
+    "PRAGMA journal_size_limit = 16777216",
+)
+
+_SHRINK_BYTES: Final = 1024 * 1024
+"""An empty journal whose file is larger than this gives the space back."""
+
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+
+
+class Spooled(msgspec.Struct, frozen=True):
+    """A record in the journal."""
+
+    sequence: int
+    record: Record | None
+    """None: what the disk gives back is not what was written."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The database does not take the record with this sequence."""
+
+    sequence: int
+    reason: str
+
+
+class SpoolSize(msgspec.Struct, frozen=True):
+    """How much a spool holds."""
+
+    events: int = 0
+    """In the journal: they wait for the database."""
+    refused: int = 0
+    """Records that the database refused."""
+    bytes: int = 0
+    """Of the file's pages in use; 0 for an empty spool."""
+
+
+class Spool:
+    """One spool file. It is opened when first needed, and anew after every failure."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        """max_bytes: that the file may have; its WAL comes on top, with some megabytes."""
+        self.path = path
+        self.max_bytes = max_bytes
+        self.size = SpoolSize()
+        """As of the last call."""
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file if it is not, and read its size. Raises as the other methods do."""
+        with self._translated():
+            self._open()
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Put a batch at the journal's end; all of it is on the disk when this returns, or none.
+
+        Raises SpoolUnavailableError when the disk or the limit does not allow it, SpoolDamagedError when the file is no good.
+        """
+        rows = [{"kind": kind, "record": data} for kind, data in map(pack, records)]
+        with self._translated() as connection:
+            with _transaction(connection):
+                connection.executemany(statement("write_journal"), rows)
+            self._measure(connection, len(records), 0)
+
+    def read(self, number: int, max_bytes: int, first: int = 0) -> list[Spooled]:
+        """The oldest records from a sequence on: ``number`` at most, and no more than ``max_bytes`` of them, but one at least; none
+        when there are none. Raises as ``write`` does."""
+        found: list[Spooled] = []
+        size = 0
+        with self._translated() as connection:
+            for sequence, kind, data in connection.execute(statement("read_journal"), {"first": first, "number": number}):
+                if sequence < first or not isinstance(data, bytes):
+                    raise SpoolDamagedError(f"{self.path}: a row is not what was written")
+                first, size = sequence + 1, size + len(data)
+                if found and size > max_bytes:
+                    break
+                found.append(Spooled(sequence, _unpack(kind, data)))
+        return found
+
+    def remove(self, last: int, refused: Sequence[Refusal] = ()) -> None:
+        """Take everything up to a sequence out of the journal, because it has been appended, or refused, and then it is kept.
+        Raises as ``write`` does."""
+        with self._translated() as connection:
+            with _transaction(connection):
+                for refusal in refused:
+                    connection.execute(statement("refuse_record"), msgspec.structs.asdict(refusal))
+                removed = connection.execute(statement("remove_from_journal"), {"last": last}).rowcount
+            self._measure(connection, -removed, len(refused))
+
+    def retry_refused(self) -> None:
+        """Put what was refused at the journal's end again. Raises as ``write`` does."""
+        if self.size.refused:
+            with self._translated() as connection:
+                with _transaction(connection):
+                    connection.execute(statement("retry_refused"))
+                    connection.execute(statement("remove_refused"))
+                self._measure(connection, self.size.refused, -self.size.refused)
+
+    def shrink(self) -> None:
+        """Give the space of an empty journal back. Does nothing when there is little. Raises as ``write`` does."""
+        with self._translated() as connection:
+            wal = self.path.with_name(f"{self.path.name}-wal")
+            if not self.size.events and self.path.stat().st_size + wal.stat().st_size > _SHRINK_BYTES:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._measure(connection, 0, 0)
+
+    def close(self) -> None:
+        """Let go of the file; what is in it stays."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            _make_directory(self.path.parent)
+            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                for setting in (*_SETTINGS, f"PRAGMA max_page_count = {max(self.max_bytes // PAGE_BYTES, 16)}"):
+                    connection.execute(setting)
+                connection.execute(statement("create_journal"))
+                connection.execute(statement("create_refused"))
+                self.size = SpoolSize()
+                self._measure(connection, *connection.execute(statement("measure_journal")).fetchone())
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _measure(self, connection: sqlite3.Connection, more_events: int, more_refused: int) -> None:
+        """Sizes are kept by addition: counting would read the whole file."""
+        events, refused = self.size.events + more_events, self.size.refused + more_refused
+        pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
+        free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+        self.size = SpoolSize(events, refused, (pages - free) * PAGE_BYTES if events or refused else 0)
+
+    @contextmanager
+    def _translated(self) -> Iterator[sqlite3.Connection]:
+        """The connection; after a failure it is closed, because its state is unknown, and the failure is one of ours."""
+        try:
+            yield self._open()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise _translate(self.path, error) from error
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+def _translate(path: Path, error: sqlite3.Error | OSError) -> SpoolDamagedError | SpoolUnavailableError:
+    message = f"{path}: {error}"
+    # The low byte is the kind of failure, what is above it the detail (https://www.sqlite.org/rescode.html).
+    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        return SpoolDamagedError(message)
+    return SpoolUnavailableError(message)
+
+
+def _unpack(kind: object, data: object) -> Record | None:
+    try:
+        return unpack(kind, data)
+    except UnreadableRecordError:
+        return None
+
+
+def _make_directory(directory: Path) -> None:
+    """Callbacks hold phone numbers: the directory is its owner's alone. SQLite makes what it creates in there last; that the
+    directory itself does is up to us."""
+    if directory.is_dir():
+        return
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def statement(name: str) -> str:
+    """A statement of the spool: ``sql/spool/{name}.sql``."""
+    return (SQL_DIR / "spool" / f"{name}.sql").read_text(encoding="utf-8")

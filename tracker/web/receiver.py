@@ -1,0 +1,67 @@
+"""What keeps callbacks, put together for one worker: the log, the spool, the drain between them, and the appender in front."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tracker.database.connections import Role, conninfo
+from tracker.errors import SpoolUnavailableError
+from tracker.log.appender import Appender
+from tracker.log.availability import Availability
+from tracker.log.drain import Drain
+from tracker.log.failover import Failover
+from tracker.log.journal import Journal
+from tracker.log.leftovers import Leftovers, worker_file
+from tracker.log.spool import Spool, SpoolSize
+from tracker.log.store import EventStore
+from tracker.web.runtime import Runtime
+from tracker.web.stats import WebStats
+
+DRAIN_SECONDS = 2.0
+"""How long a drained batch may take. Nobody waits for it, but a stop does."""
+
+
+class Receiver:
+    """Keeps callbacks from ``open`` to ``close``."""
+
+    def __init__(self, runtime: Runtime, stats: WebStats) -> None:
+        settings = runtime.settings
+        self._stats = stats
+        self._thread = ThreadPoolExecutor(1, "spool")
+        directory = settings.data_dir / "spool"
+        spool = Spool(worker_file(directory, runtime.worker), settings.spool_max_bytes // settings.workers)
+        self._journal = Journal(spool, self._thread, lambda _: self._publish())
+        self._leftovers = Leftovers(directory, settings.workers, self._thread, self._publish) if runtime.worker == 0 else None
+        self._store = _store(runtime, "tracker-append", settings.append_timeout)
+        self._drain_store = _store(runtime, "tracker-drain", DRAIN_SECONDS)
+        self.database = Availability()
+        self._drain = Drain(self._drain_store, self._journal, self._leftovers, self.database)
+        failover = Failover(self._store, self._journal, self.database, self._drain.wake)
+        self.appender = Appender(failover, on_batch=stats.count_batch)
+
+    async def open(self) -> None:
+        """Begin to drain what an earlier run left. A spool that cannot be opened keeps nobody from taking callbacks."""
+        try:
+            await self._journal.open()
+        except SpoolUnavailableError:
+            # The journal has logged it, and tries again with every batch.
+            self._publish()
+        self._drain.start()
+
+    async def close(self) -> None:
+        """Answer what was received; what is still in the spool stays there. Takes seconds at most, whatever the database does."""
+        await self.appender.drain()
+        await self._drain.stop()
+        for store in (self._store, self._drain_store):
+            await store.close()
+        try:
+            await self._journal.close()
+        finally:
+            self._thread.shutdown()
+
+    def _publish(self) -> None:
+        own, left = self._journal.size, self._leftovers.size if self._leftovers else SpoolSize()
+        self._stats.set_spool(own.events + left.events, own.refused + left.refused, own.bytes + left.bytes)
+
+
+def _store(runtime: Runtime, application: str, seconds: float) -> EventStore:
+    """The server gives a statement up when we do: sessions that wait for a lock must not pile up behind one another."""
+    return EventStore(conninfo(runtime.database_url, role=Role.SERVICE, application=application, timeout=seconds), seconds)
