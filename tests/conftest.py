@@ -36,6 +36,13 @@ def database_url(postgres: PostgresForTests) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def shared_database_url(postgres: PostgresForTests) -> Iterator[str]:
+    """The same for all tests of a module that leave nothing behind: what they write, they roll back."""
+    with postgres.database() as url:
+        yield url
+
+
 @pytest.fixture
 def empty_database_url(postgres: PostgresForTests) -> Iterator[str]:
     """URL of a fresh database that has not been migrated, as a superuser."""
@@ -47,4 +54,11 @@ def empty_database_url(postgres: PostgresForTests) -> Iterator[str]:
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection to the fresh, migrated database, autocommit, as a superuser."""
     with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def undone(shared_database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to the module's shared database, inside a transaction that is rolled back, as a superuser."""
+    with psycopg.connect(shared_database_url) as connection, connection.transaction(force_rollback=True):
         yield connection

@@ -114,7 +114,7 @@ def docker_url(stack: ExitStack) -> str | None:
 
 def embedded_url(stack: ExitStack) -> str:
     """An embedded server in a directory of its own, until the stack is left."""
-    server = EmbeddedServer.start(_claim_directory(stack))
+    server = EmbeddedServer.start(stack.enter_context(_own_directory()))
     stack.callback(server.stop)
     return _make_reckless(server.url)
 
@@ -126,20 +126,31 @@ def _make_reckless(url: str) -> str:
     return url
 
 
-def _claim_directory(stack: ExitStack) -> Path:
-    """A new directory that this process holds. On the way, what killed test runs left behind is cleared: nobody holds it."""
-    temporary = Path(tempfile.gettempdir())
-    with (temporary / f"{DIRECTORY_PREFIX}{os.getuid()}.lock").open("a", encoding="ascii") as claiming:
-        fcntl.flock(claiming, fcntl.LOCK_EX)
-        for directory in temporary.glob(f"{DIRECTORY_PREFIX}*/"):
+@contextmanager
+def _own_directory() -> Iterator[Path]:
+    """A new temporary directory that this process holds. On the way, what killed test runs left behind is cleared: nobody holds it."""
+    with _one_at_a_time():
+        for directory in Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*/"):
             if directory.stat().st_uid == os.getuid():
                 with exclusively(directory) as abandoned:
                     if abandoned:
                         _clear(directory)
         directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
-        stack.callback(shutil.rmtree, directory)
-        stack.enter_context(exclusively(directory))
-    return directory
+        held = ExitStack()
+        held.enter_context(exclusively(directory))
+    try:
+        yield directory
+    finally:
+        with _one_at_a_time(), held:
+            shutil.rmtree(directory)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Of all test processes on this machine, only one makes or removes directories."""
+    with (Path(tempfile.gettempdir()) / f"{DIRECTORY_PREFIX}{os.getuid()}.lock").open("a", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _clear(directory: Path) -> None:

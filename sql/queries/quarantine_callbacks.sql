@@ -7,6 +7,7 @@ SELECT
     incoming.quarantine_id, incoming.reason, incoming.received_at, incoming.url, incoming.body, incoming.signature,
     incoming.idempotency_token, incoming.key_id
 FROM unnest(
-    %(quarantine_ids)b, %(reasons)b, %(received_ats)b, %(urls)b, %(bodies)b, %(signatures)b, %(idempotency_tokens)b, %(key_ids)b
+    %(quarantine_ids)b::uuid [], %(reasons)b::text [], %(received_ats)b::timestamptz [], %(urls)b::text [], %(bodies)b::bytea [],
+    %(signatures)b::text [], %(idempotency_tokens)b::text [], %(key_ids)b::text []
 ) AS incoming (quarantine_id, reason, received_at, url, body, signature, idempotency_token, key_id)
 ON CONFLICT (quarantine_id) DO NOTHING
