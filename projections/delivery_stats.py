@@ -57,17 +57,14 @@ class DeliveryStats:
 
     def fold(self, batch: Batch) -> StatsChanges:
         """What to add."""
+        changes = StatsChanges({}, {})
         counting = [each for each in batch.transitions if each.reached or each.new_error_code or each.effect == "corrected"]
-        counts: _Counts = {}
         for minute, transitions in _by_minute(counting, [each.received_at for each in counting]):
             for group in alike(transitions):
-                _count(counts, minute, group)
-        completing = [each for each in counting if completes_delivery(each)]
-        latencies: _Latencies = {}
-        for minute, transitions in _by_minute(completing, [each.delivered_at for each in completing]):
-            for group in alike(transitions):
-                _digest(latencies, _place(minute, group[0]), group)
-        return StatsChanges(counts, latencies)
+                _count(changes.counts, minute, group)
+                if completes_delivery(group[0]):
+                    _digest(changes.latencies, group)
+        return changes
 
     def write(self, connection: Connection, changes: StatsChanges) -> None:
         """Add it."""
@@ -116,10 +113,12 @@ def _count(counts: _Counts, minute: datetime, group: Sequence[Transition]) -> No
         row[name] += len(group)
 
 
-def _digest(latencies: _Latencies, place: Place, group: Iterable[Transition]) -> None:
-    """Add the latencies of events of one place."""
-    for bucket, messages in Counter([bucket_of(latency_of(each)) for each in group]).items():
-        latencies[place, bucket] = latencies.get((place, bucket), 0) + messages
+def _digest(latencies: _Latencies, group: Sequence[Transition]) -> None:
+    """Add the latencies of events that count alike."""
+    for minute, transitions in _by_minute(group, [each.delivered_at for each in group]):
+        place = _place(minute, group[0])
+        for bucket, messages in Counter([bucket_of(latency_of(each)) for each in transitions]).items():
+            latencies[place, bucket] = latencies.get((place, bucket), 0) + messages
 
 
 def _place_columns(places: Sequence[Place]) -> dict[str, PackedArray]:

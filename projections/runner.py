@@ -115,7 +115,7 @@ class Runner:
         try:
             failed = self._take_in(messages, group, events)
         except Exception as error:
-            if not _is_poison(error):
+            if not is_poison(error):
                 raise
             # In the shared fold or in what was to be written: found and reported event by event below.
             failed = list(group)
@@ -155,7 +155,7 @@ class Runner:
                     projection.write(self._connection, changes)
                     self._move_checkpoint(projection, before, messages.position)
             except Exception as error:
-                if not _is_poison(error):
+                if not is_poison(error):
                     raise
                 self._stop_projection(projection, said.position, explain(error))
                 _log.exception("projection.stopped", projection=projection.name, position=said.position, message_sid=said.message_sid)
@@ -182,7 +182,7 @@ def explain(error: Exception) -> str:
     return mask(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
 
 
-def _is_poison(error: Exception) -> bool:
+def is_poison(error: Exception) -> bool:
     """Whether it is an event that cannot be taken in: a fold raises, or the database refuses what it gave. Everything else passes
     when the runner starts anew."""
     if isinstance(error, CheckpointMovedError):

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "serve": "serve",
     "migrate": "migrate",
     "project": "project",
+    "rebuild": "rebuild",
     "history": "history",
     "simulate": "simulate",
     "errors": "errors",

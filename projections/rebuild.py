@@ -1,0 +1,243 @@
+"""Rebuilds projections from the log, beside the live ones, and puts them in their place.
+
+The new tables have the same names in the schema ``rebuild``, where the search path of our sessions finds them first. They are filled
+up to where the live projection stands, which goes on meanwhile. Then, for one projection after the other, both are compared in one
+snapshot, in which they stand at the same position; nobody waits for that. Last, a transaction keeps the projector out, takes in what
+came since, and switches. What was filled is kept when the process dies, and the next rebuild goes on from there.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import msgspec
+import psycopg
+import structlog
+from psycopg import IsolationLevel
+from psycopg.rows import class_row, scalar_row
+
+from projections.comparison import Rebuilt, TableDifferences
+from projections.message import Said
+from projections.pipeline import BATCH_EVENTS, MAX_MESSAGES, Connection, Pipeline, write
+from projections.projection import Projection
+from projections.runner import read_earlier_events, read_events
+from projections.transitions import Messages
+from tracker.database.queries import query
+from tracker.errors import RebuildError
+from tracker.log.packing import register_packed_arrays
+
+_log = structlog.get_logger()
+
+REBUILD_LOCK: Final = 0x7477_0003
+"""Key of the advisory lock that one rebuild holds."""
+
+SWITCH_ATTEMPTS: Final = 30
+"""How often a switch is tried that somebody's long reading keeps from the tables."""
+
+SWITCH_PAUSE_SECONDS: Final = 0.5
+
+OnProgress = Callable[[int, int, int], object]
+"""Told how many events were taken in since the last time, the position of the projection that is furthest behind, and the last
+position to be reached."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """How far a rebuild goes."""
+
+    position: int
+    live_version: int | None
+    live_position: int | None
+    comparable: bool
+    """Whether the live projection is of the program's version and goes on."""
+
+
+class Rebuild:
+    """One rebuild of some projections. ``rebuilding`` makes it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        pipeline: Pipeline,
+        projections: Sequence[Projection[Any]],
+        on_progress: OnProgress,
+    ) -> None:
+        """connection: in autocommit mode, as the owner of the tables, set to the rebuild's tables."""
+        self._connection = connection
+        self._pipeline = pipeline
+        # By name, as the runner does: so neither waits for the other in a circle.
+        self._projections = sorted(projections, key=lambda projection: projection.name)
+        self._positions: dict[str, int] = {}
+        self._on_progress = on_progress
+
+    def begin(self, *, restart: bool = False) -> int:
+        """Create the tables, or find those of a rebuild that was interrupted, unless it is to restart. Returns the position from which
+        it goes on."""
+        for projection in self._projections:
+            live_version = self._target(projection).live_version
+            if live_version is not None and live_version > projection.version:
+                raise RebuildError(
+                    f"The rows of {projection.name} are of version {live_version}, this program's is {projection.version}: "
+                    "rebuild with the program that made them, or a newer one."
+                )
+            if restart:
+                self._call("discard_rebuild", projection)
+            self._positions[projection.name] = self._call("begin_rebuild", projection)
+        return min(self._positions.values())
+
+    def fill(self) -> None:
+        """Bring the new tables up to their targets, and index them. Raises RebuildError."""
+        self._catch_up()
+        for projection in self._projections:
+            for table in projection.tables:
+                self._connection.execute(query("finish_rebuilt_table"), {"table": table})
+        self._catch_up()
+
+    def compare(self, projection: Projection[Any]) -> Rebuilt:
+        """Bring one projection's tables to the live one's position, in one snapshot, and compare."""
+        self._connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        try:
+            with self._connection.transaction():
+                target = self._target(projection)
+                self._take_in(projection, target.position)
+                tables = [self._differences(table) for table in projection.tables]
+        finally:
+            self._connection.isolation_level = None
+        position = self._positions[projection.name]
+        return Rebuilt(projection.name, projection.version, target.live_version, position, target.live_position, tables, switched=False)
+
+    def switch(self, projection: Projection[Any]) -> None:
+        """Take in what came since, and put the new tables in the place of the live ones. Raises RebuildError."""
+        for attempt in range(1, SWITCH_ATTEMPTS + 1):
+            before = self._positions[projection.name]
+            try:
+                with self._connection.transaction():
+                    self._call("lock_live_projection", projection)
+                    self._take_in(projection, self._target(projection).position)
+                    self._call("switch_projection", projection)
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+                self._positions[projection.name] = before
+                _log.warning("rebuild.delayed", projection=projection.name, attempt=attempt, reason=str(error).splitlines()[0])
+                time.sleep(SWITCH_PAUSE_SECONDS)
+            else:
+                _log.info("rebuild.switched", projection=projection.name, position=self._positions[projection.name])
+                return
+        raise RebuildError(
+            f"{projection.name} could not be switched, because somebody keeps reading its tables; "
+            "look for long transactions in pg_stat_activity, then run the rebuild again: it goes on from here."
+        )
+
+    def discard(self) -> None:
+        """Throw the new tables away."""
+        for projection in self._projections:
+            self._call("discard_rebuild", projection)
+
+    def _catch_up(self) -> None:
+        """Take everything in, together as far as the projections stand together, until each is at its target, which moves."""
+        while True:
+            targets = {projection.name: self._target(projection).position for projection in self._projections}
+            behind = [name for name, position in self._positions.items() if position < targets[name]]
+            if not behind:
+                return
+            start = min(self._positions[name] for name in behind)
+            group = [each for each in self._projections if each.name in behind and self._positions[each.name] == start]
+            # No further than where the next one waits, to go on with it.
+            stops = [targets[each.name] for each in group] + [self._positions[name] for name in behind if self._positions[name] > start]
+            self._advance(group, start, min(stops), max(targets.values()))
+
+    def _advance(self, group: Sequence[Projection[Any]], start: int, until: int, last: int) -> None:
+        def on_batch(events: int, position: int) -> None:
+            for projection in group:
+                self._positions[projection.name] = position
+            self._on_progress(events, position, last)
+
+        self._pipeline.take_in(group, start, until, on_batch)
+        if self._positions[group[0].name] < until:
+            raise _gap(self._positions[group[0].name])
+
+    def _take_in(self, projection: Projection[Any], until: int) -> None:
+        """Bring one projection to a position inside the open transaction: what came during the last seconds."""
+        messages = Messages(self._positions[projection.name], self._earlier_events, MAX_MESSAGES)
+        while messages.position < until:
+            before = messages.position
+            events = read_events(self._connection, before, min(BATCH_EVENTS, until - before))
+            if not events:
+                raise _gap(before)
+            changes = projection.fold(messages.advance(events))
+            write(self._connection, projection, changes, before, messages.position)
+            self._on_progress(len(events), messages.position, until)
+        self._positions[projection.name] = messages.position
+
+    def _earlier_events(self, message_sids: Sequence[str], until: int) -> list[Said]:
+        return read_earlier_events(self._connection, message_sids, until)
+
+    def _target(self, projection: Projection[Any]) -> Target:
+        cursor = self._connection.cursor(row_factory=class_row(Target))
+        cursor.execute(query("read_rebuild_target"), {"name": projection.name, "version": projection.version})
+        target = cursor.fetchone()
+        assert target is not None
+        return target
+
+    def _differences(self, table: str) -> TableDifferences:
+        cursor = self._connection.cursor(row_factory=scalar_row)
+        found: dict[str, Any] = dict(cursor.execute(query("compare_rebuilt_table"), {"table": table}).fetchone() or {})
+        found["columns"] = {name: rows for name, rows in found["columns"].items() if rows}
+        return msgspec.convert({"table": table, **found}, TableDifferences)
+
+    def _call(self, name: str, projection: Projection[Any]) -> Any:
+        """The one value that a statement about a projection returns."""
+        parameters = {"name": projection.name, "version": projection.version, "tables": list(projection.tables)}
+        cursor = self._connection.cursor(row_factory=scalar_row)
+        return cursor.execute(query(name), parameters).fetchone()
+
+
+def _gap(position: int) -> RebuildError:
+    return RebuildError(f"The log has a gap after position {position} that does not close; see what the log's readers may assume.")
+
+
+@contextmanager
+def rebuilding(
+    conninfo: str, projections: Sequence[Projection[Any]], on_progress: OnProgress, *, batch_events: int = BATCH_EVENTS
+) -> Iterator[Rebuild]:
+    """A rebuild of these projections; the connections are closed when the block ends.
+
+    conninfo: as the owner of the tables.
+
+    Raises RebuildError when another rebuild is under way on this database.
+    """
+    with ExitStack() as stack:
+        control = stack.enter_context(_connect(conninfo, "on"))
+        acquired = control.execute(query("try_rebuild_lock"), {"key": REBUILD_LOCK}).fetchone()
+        if acquired is None or not acquired[0]:
+            raise RebuildError("Another rebuild is under way on this database: wait until it has finished.")
+        pipeline = Pipeline(
+            stack.enter_context(_connect(conninfo, "off")),
+            stack.enter_context(_connect(conninfo, "off")),
+            control,
+            batch_events=batch_events,
+        )
+        stack.enter_context(_rare_collections())
+        yield Rebuild(control, pipeline, projections, on_progress)
+
+
+@contextmanager
+def _connect(conninfo: str, synchronous_commit: str) -> Iterator[Connection]:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        register_packed_arrays(connection)
+        connection.execute(query("use_rebuild_tables"), {"synchronous_commit": synchronous_commit})
+        yield connection
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """What a fold keeps has no cycles, and looking for some would cost a tenth of the time."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(500_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
