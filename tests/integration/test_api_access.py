@@ -113,7 +113,6 @@ def test_bad_input_is_not_told_from_good_without_the_token(guarded: TestClient[L
 @pytest.mark.parametrize(
     ("method", "path", "status", "detail"),
     [
-        pytest.param("GET", "/", 404, "There is nothing at this path.", id="root"),
         pytest.param("GET", "/api", 404, "There is nothing at this path.", id="api"),
         pytest.param("GET", "/api/message", 404, "There is nothing at this path.", id="unknown"),
         pytest.param("GET", "/api/messages/a/b/c", 404, "There is nothing at this path.", id="too deep"),
