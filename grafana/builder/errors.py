@@ -172,14 +172,14 @@ def where() -> list[Panel]:
     return [
         table(
             "Errors by country",
-            "Undelivered and failed messages by country and code, counted from the log for exactly this time range. "
-            "The share is of the country's own losses: one code with nearly all of them is the cause.",
+            "Messages that got an error code, by country and code, counted from the log for exactly this time range. "
+            "The share is of the country's own errors: one code with nearly all of them is the cause.",
             [sql("errors_by_country")],
             columns=[
                 Column("Country", width=110),
                 Column("Code", width=110, links=[ERROR_PAGE]),
                 Column("Messages", unit="short"),
-                Column("Share of the country's losses", unit="percentunit", decimals=0),
+                Column("Share of the country's errors", unit="percentunit", decimals=0),
             ],
             width=12,
             height=10,

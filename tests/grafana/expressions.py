@@ -20,7 +20,7 @@ DEFAULTS: Final[Values] = {
     "__range": "1h",
     "__timeFrom": "2026-01-01T00:00:00Z",
     "__timeTo": "2026-01-02T00:00:00Z",
-    "channel": ["sms", "mms", "whatsapp", "rcs", "messenger"],
+    "channel": ["sms", "mms", "whatsapp", "rcs", "messenger", "other"],
     "country": ".*",
     "sid": "SM" + "0" * 32,
     "message_sid": "SM" + "0" * 32,

@@ -1,0 +1,167 @@
+"""The SQL of the dashboards, run on a real database as the role that dashboards have."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from psycopg.rows import DictRow, dict_row
+
+from tests.grafana.expressions import DEFAULTS, Expression, Values, sql
+
+START = datetime(2026, 3, 10, 12, tzinfo=UTC)
+SID = "SM" + "a" * 32
+CHOSEN: Values = {
+    **DEFAULTS,
+    "__timeFrom": START.isoformat(),
+    "__timeTo": (START + timedelta(hours=1)).isoformat(),
+    "channel": ["sms", "whatsapp"],
+    "sid": SID,
+    "message_sid": SID,
+}
+
+Reader = psycopg.Connection[DictRow]
+"""A connection that answers with a dictionary a row."""
+
+COUNTS = """
+INSERT INTO delivery_stats (
+    minute, channel, country, messaging_service_sid, error_code,
+    messages, sent, delivered, undelivered, failed, read, errors, corrected
+) VALUES (%s, %s, %s, '', %s, 0, 0, %s, %s, %s, 0, %s, 0)
+"""
+
+EVENT = """
+INSERT INTO events (
+    position, event_id, source, message_sid, status, error_code, channel, to_address, received_at, recorded_at, body
+) VALUES (%s, gen_random_uuid(), 'reconciliation', %s, %s, %s, 'sms', '+5511987654321', %s, %s, '')
+"""
+
+STATE = """
+INSERT INTO message_state (
+    message_sid, channel, to_address, country, status, is_final, error_code, decided_by, event_count, first_received_at,
+    last_received_at, sent_at, delivered_at, last_position
+) VALUES (%s, 'sms', '+5511987654321', 'BR', 'delivered', true, '30003', 3, 3, %s, %s, %s, %s, 3)
+"""
+
+
+@pytest.fixture
+def seeded(connection: psycopg.Connection) -> psycopg.Connection:
+    """A superuser's connection to a database with an hour of figures, the same hour a week before, and one message."""
+    week = timedelta(days=7)
+    rows = [
+        (START, "sms", "BR", "", 80, 0, 0, 0),
+        (START, "sms", "BR", "30003", 0, 15, 0, 15),
+        (START + timedelta(minutes=59), "sms", "BR", "30007", 0, 0, 5, 5),
+        (START, "rcs", "BR", "", 1000, 0, 0, 0),
+        (START + timedelta(hours=1), "sms", "BR", "30007", 0, 0, 900, 900),
+        (START - week, "sms", "BR", "", 95, 0, 0, 0),
+        (START - week, "sms", "BR", "30003", 0, 5, 0, 5),
+        (START, "sms", "", "", 3, 0, 0, 0),
+    ]
+    for row in rows:
+        connection.execute(COUNTS, row)
+    said = [("sent", None, 0), ("undelivered", "30003", 4), ("delivered", None, 9), ("sent", None, 11)]
+    for position, (status, code, second) in enumerate(said, start=1):
+        at = START + timedelta(seconds=second)
+        connection.execute(EVENT, (position, SID, status, code, at, at + timedelta(milliseconds=5)))
+    times = [START, START + timedelta(seconds=9), START, START + timedelta(seconds=9)]
+    connection.execute(STATE, (SID, *times))
+    return connection
+
+
+@pytest.fixture
+def reader(seeded: psycopg.Connection, database_url: str) -> Iterator[Reader]:
+    """A connection with the rights of the dashboards and no others."""
+    with Reader.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("SET ROLE tracker_reader")
+        connection.execute("SET default_transaction_read_only = on")
+        yield connection
+
+
+def ask(reader: Reader, panel: str, values: Values = CHOSEN) -> list[DictRow]:
+    """What the panel (or variable) would be answered."""
+    (one,) = [one for one in sql(values) if f" / {panel}" in one.where]
+    return rows(reader, one)
+
+
+def rows(reader: Reader, one: Expression) -> list[DictRow]:
+    """The statement's rows."""
+    return reader.execute(one.text.encode()).fetchall()
+
+
+def test_every_query_runs_with_the_rights_of_the_reader(reader: Reader) -> None:
+    """No panel needs a column that the reader may not see, and each finds something where there is something."""
+    found = {one.where: len(rows(reader, one)) for one in sql(CHOSEN)}
+    assert len(found) > 10
+    assert [where for where, count in found.items() if count == 0] == []
+
+
+def test_every_query_runs_where_nothing_was_chosen_and_nothing_is_there(connection: psycopg.Connection) -> None:
+    """A new installation shows empty panels, not errors, even before a channel is known."""
+    connection.execute("SET ROLE tracker_reader")
+    for one in sql({**CHOSEN, "channel": [], "sid": "", "message_sid": ""}):
+        assert connection.execute(one.text.encode()).fetchall() == [], one.where
+
+
+def test_countries_are_compared_with_the_same_hour_of_the_week_before(
+    reader: Reader,
+) -> None:
+    """Only the chosen channels and the exact range count, on both sides; a country without a past has none."""
+    brazil, unknown = ask(reader, "Countries against the week before")
+    assert brazil == {
+        "Country": "BR",
+        "Finished": 100.0,
+        "Delivered": 0.8,
+        "Week before": 0.95,
+        "Change": pytest.approx(-0.15),
+        "Undelivered": 15.0,
+        "Failed": 5.0,
+    }
+    assert (unknown["Country"], unknown["Week before"], unknown["Change"]) == ("unknown", None, None)
+
+
+def test_errors_of_a_country_add_up(reader: Reader) -> None:
+    """Each code with its messages and its share of the country's errors, the most frequent first."""
+    assert ask(reader, "Errors by country") == [
+        {"Country": "BR", "Code": "30003", "Messages": 15.0, "Share of the country's errors": 0.75},
+        {"Country": "BR", "Code": "30007", "Messages": 5.0, "Share of the country's errors": 0.25},
+    ]
+
+
+def test_the_audit_shows_what_was_said_and_what_decides(reader: Reader) -> None:
+    """Events in log order, the deciding one marked, a repetition counted, the delay to the log in seconds."""
+    events = ask(reader, "Events")
+    assert [(row["Position"], row["Status"], row["Decides"], row["Said before"]) for row in events] == [
+        (1, "sent", None, 0),
+        (2, "undelivered", None, 0),
+        (3, "delivered", "decides", 0),
+        (4, "sent", None, 1),
+    ]
+    assert events[0]["Delay"] == pytest.approx(0.005)
+
+
+def test_the_audit_says_when_the_state_is_behind_the_log(reader: Reader) -> None:
+    """The state holds three of the four events; of addresses only the last four digits are shown."""
+    (row,) = ask(reader, "State")
+    assert (row["Events"], row["Not yet projected"], row["Time to deliver"], row["To"]) == (3, 1, 9.0, "…4321")
+    first, last = (int(row[name]) / 1000 for name in ("shown_from", "shown_to"))
+    assert first < START.timestamp() < START.timestamp() + 9 < last
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        (SID, SID),
+        (f" {SID} ", SID),
+        ("3", SID),
+        ("5", None),
+        ("SM" + "b" * 32, None),
+        ("' OR true --", None),
+        ("9" * 30, None),
+    ],
+    ids=["SID", "SID with blanks", "position", "no such position", "no such SID", "injection", "number too large"],
+)
+def test_a_message_is_found_by_sid_or_position(reader: Reader, typed: str, found: str | None) -> None:
+    """What is typed is a SID or a position in the log; anything else finds nothing, and nothing else happens."""
+    answer = ask(reader, "variable message_sid", {**CHOSEN, "sid": typed})
+    assert [row["message_sid"] for row in answer] == ([] if found is None else [found])
