@@ -1,7 +1,9 @@
 """The API and the pages on a database, without the rest of the server."""
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from litestar import Litestar
 from litestar.di import Provide
@@ -12,9 +14,11 @@ from tracker.database.connections import Role, conninfo
 from tracker.settings import Settings, load_settings
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
-from tracker.web.pages.message import pages_router
+from tracker.web.metrics import Metrics
+from tracker.web.pages.routes import pages_router
 from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.reads import Pool
+from tracker.web.stats import WebStats
 
 
 @contextmanager
@@ -31,6 +35,10 @@ def create_app(database_url: str, settings: Settings) -> Litestar:
     service = conninfo(database_url, role=Role.SERVICE, application="tests")
     pool: Pool = AsyncConnectionPool(service, kwargs={"autocommit": True}, min_size=1, max_size=2, open=False)
 
+    with tempfile.TemporaryDirectory() as directory:
+        # A mapped file outlives its name.
+        metrics = Metrics(WebStats(Path(directory) / "web-stats", workers=1, worker=0), pool)
+
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await pool.open(wait=False)
@@ -39,7 +47,10 @@ def create_app(database_url: str, settings: Settings) -> Litestar:
 
     return Litestar(
         route_handlers=[api_router(settings), pages_router(settings)],
-        dependencies={"pool": Provide(lambda: pool, sync_to_thread=False)},
+        dependencies={
+            "pool": Provide(lambda: pool, sync_to_thread=False),
+            "metrics_registry": Provide(lambda: metrics, sync_to_thread=False),
+        },
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=openapi_config(settings),
         lifespan=[lifespan],

@@ -15,8 +15,9 @@ from tracker.twilio.signature import Keyring
 from tracker.web import health
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
+from tracker.web.health import Checks
 from tracker.web.metrics import Metrics
-from tracker.web.pages.message import pages_router
+from tracker.web.pages.routes import pages_router
 from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.public_url import PublicUrl
 from tracker.web.reads import Pool
@@ -46,6 +47,7 @@ def create_app(runtime: Runtime) -> Litestar:
         open=False,
     )
     metrics_registry = Metrics(stats, pool)
+    checks = Checks(pool, stats, receiver.database)
     webhook = Webhook(receiver.appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats)
 
     @asynccontextmanager
@@ -68,6 +70,7 @@ def create_app(runtime: Runtime) -> Litestar:
         ],
         dependencies={
             "pool": Provide(lambda: pool, sync_to_thread=False),
+            "checks": Provide(lambda: checks, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
             "metrics_registry": Provide(lambda: metrics_registry, sync_to_thread=False),
         },

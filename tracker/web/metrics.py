@@ -64,6 +64,31 @@ class WebCollector(Collector):
         yield build
 
 
+class SpoolCollector(Collector):
+    """What waits on the local disk, over all workers."""
+
+    def __init__(self, stats: WebStats) -> None:
+        self._stats = stats
+
+    def describe(self) -> Iterable[Metric]:
+        """The families; nothing but memory is read."""
+        return self.collect()
+
+    def collect(self) -> Iterable[Metric]:
+        """The sizes of this moment."""
+        spool = self._stats.spool()
+        gauges = (
+            ("tracker_spool_events", "Events on the local disk that wait for the database.", spool.events),
+            ("tracker_spool_refused_events", "Records on the local disk that the database refuses.", spool.refused),
+            ("tracker_spool_bytes", "What the spool takes on the local disk, in bytes.", spool.bytes),
+            ("tracker_spool_limit_bytes", "What the spool may take on the local disk, in bytes.", spool.limit),
+        )
+        for name, documentation, value in gauges:
+            gauge = GaugeMetricFamily(name, documentation)
+            gauge.add_metric([], value)
+            yield gauge
+
+
 def _empty(bounds: tuple[float, ...]) -> Histogram:
     return Histogram(bounds, [0.0] * (len(bounds) + 1), 0.0)
 
@@ -92,10 +117,15 @@ class LogHealth(msgspec.Struct, frozen=True):
 async def read_log_health(pool: Pool) -> LogHealth:
     """Ask the database. Raises psycopg.Error when it does not answer."""
     async with pool.connection(timeout=2) as connection:
-        row = await (await connection.execute(query("read_log_head"))).fetchone()
-        cursor = connection.cursor(row_factory=class_row(ProjectionHealth))
-        await cursor.execute(query("read_projection_health"))
-        return LogHealth(row[0] if row else 0, await cursor.fetchall())
+        return await query_log_health(connection)
+
+
+async def query_log_health(connection: psycopg.AsyncConnection[Any]) -> LogHealth:
+    """The same on a connection that is there already."""
+    row = await (await connection.execute(query("read_log_head"))).fetchone()
+    cursor = connection.cursor(row_factory=class_row(ProjectionHealth))
+    await cursor.execute(query("read_projection_health"))
+    return LogHealth(row[0] if row else 0, await cursor.fetchall())
 
 
 class LogCollector(Collector):
@@ -143,10 +173,11 @@ class Metrics:
     """The registry of one worker."""
 
     def __init__(self, stats: WebStats, pool: Pool) -> None:
+        self.stats = stats
         self._pool = pool
         self._log_collector = LogCollector()
         self._registry = CollectorRegistry(auto_describe=False)
-        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, WebCollector(stats), self._log_collector):
+        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, WebCollector(stats), SpoolCollector(stats), self._log_collector):
             self._registry.register(collector)
 
     async def render(self, accept: str) -> tuple[bytes, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from litestar import Response, Router, get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.exceptions import NotFoundException
@@ -12,11 +12,9 @@ from litestar.params import FromPath, FromQuery
 from tracker.messages.answers import EventAnswer, MessageState
 from tracker.messages.as_of import AsOf, Clock
 from tracker.messages.history import History, tell, why_nothing
-from tracker.settings import Settings
 from tracker.twilio.error_codes import ErrorCode, find, page_url
 from tracker.web.api import history_of
-from tracker.web.auth import token_guards
-from tracker.web.pages.rendering import PAGE_EXCEPTION_HANDLERS, page
+from tracker.web.pages.rendering import page
 from tracker.web.parameters import only, read_as_of, read_sid
 from tracker.web.reads import Pool
 
@@ -97,14 +95,3 @@ def _error(code: str | None) -> Error | None:
     if code is None:
         return None
     return Error(code, find(code), page_url(code) if code.isascii() and code.isdigit() else None)
-
-
-def pages_router(settings: Settings) -> Router:
-    """The pages. Needs the dependency ``pool``."""
-    return Router(
-        "/",
-        route_handlers=[show_message],
-        guards=token_guards(settings.api_token, browser=True),
-        exception_handlers=PAGE_EXCEPTION_HANDLERS,
-        include_in_schema=False,
-    )
