@@ -210,6 +210,7 @@ def volume() -> list[Panel]:
 
 def countries() -> list[Panel]:
     """Where messages do not arrive."""
+    messages_rate = f'sum by (country) (rate({MESSAGES}{{status=~"{FINISHED}",{CHOSEN}}}[{RATE}]))'
     largest = f"topk(8, {messages(FINISHED, RANGE, 'country', at=' @ end()')})"
     return [
         chart(
@@ -218,10 +219,17 @@ def countries() -> list[Panel]:
             [prom(f"{delivered_share(RATE, 'country')} and {largest}", "{{country}}")],
             unit="percentunit",
             width=12,
-            height=10,
             minimum=None,
             maximum=1,
             links=[ERRORS],
+        ),
+        chart(
+            "Finished, by country",
+            "Messages that reached an outcome, of the same eight countries.",
+            [prom(f"60 * ({messages_rate} and {largest})", "{{country}}")],
+            unit=PER_MINUTE,
+            width=12,
+            stacked=True,
         ),
         table(
             "Countries against the week before",
@@ -234,15 +242,15 @@ def countries() -> list[Panel]:
                 Column("Week before", unit="percentunit", decimals=1),
                 Column(
                     "Change",
-                    unit="percentunit",
+                    unit="suffix: pp",
                     decimals=1,
-                    colour=[(-0.05, YELLOW), (-0.01, NEUTRAL)],
+                    colour=[(-5, YELLOW), (-1, NEUTRAL)],
                     colour_base=RED,
                 ),
                 Column("Undelivered", unit="short"),
                 Column("Failed", unit="short"),
             ],
-            width=12,
+            width=24,
             height=10,
         ),
     ]

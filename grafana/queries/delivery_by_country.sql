@@ -37,7 +37,7 @@ SELECT
     finished::float8 AS "Finished",
     share::float8 AS "Delivered",
     share_last_week::float8 AS "Week before",
-    (share - share_last_week)::float8 AS "Change",
+    (100 * (share - share_last_week))::float8 AS "Change",
     undelivered::float8 AS "Undelivered",
     failed::float8 AS "Failed"
 FROM shares

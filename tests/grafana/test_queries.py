@@ -113,7 +113,7 @@ def test_countries_are_compared_with_the_same_hour_of_the_week_before(
         "Finished": 100.0,
         "Delivered": 0.8,
         "Week before": 0.95,
-        "Change": pytest.approx(-0.15),
+        "Change": pytest.approx(-15),
         "Undelivered": 15.0,
         "Failed": 5.0,
     }
