@@ -63,3 +63,9 @@ WHERE error_code IS NOT NULL;
 
 -- The list of one recipient, newest first.
 CREATE INDEX message_state_to_address_idx ON message_state (to_address, first_received_at, message_sid);
+
+-- The list of one sender, newest first.
+CREATE INDEX message_state_from_address_idx ON message_state (from_address, first_received_at, message_sid);
+
+-- The list of one account, newest first: of a subaccount that seldom sends, too.
+CREATE INDEX message_state_account_sid_idx ON message_state (account_sid, first_received_at, message_sid);

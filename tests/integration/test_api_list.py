@@ -256,6 +256,8 @@ NO_FILTER: dict[str, Any] = dict.fromkeys(
         pytest.param({"since": at(100), "until": at(120)}, "message_state_newest_idx", id="a time window"),
         pytest.param({"error_code": "30003"}, "message_state_error_code_idx", id="an error code"),
         pytest.param({"to_address": "+15558670042"}, "message_state_to_address_idx", id="a recipient"),
+        pytest.param({"from_address": "+15550001111"}, "message_state_from_address_idx", id="a sender"),
+        pytest.param({"account_sid": "AC" + "9" * 32}, "message_state_account_sid_idx", id="a rare account"),
         pytest.param({"status": "canceled"}, "message_state_status_idx", id="a rare status"),
         pytest.param(
             {"status": "canceled", "before": at(900), "before_sid": "SM"},
