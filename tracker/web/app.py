@@ -24,6 +24,7 @@ from tracker.web.reads import Pool
 from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
 from tracker.web.stats import WebStats
+from tracker.web.stats_api import stats_router
 from tracker.web.webhook import PATH, Webhook
 
 QUERY_SECONDS = 5
@@ -46,7 +47,7 @@ def create_app(runtime: Runtime) -> Litestar:
         max_size=4,
         open=False,
     )
-    metrics_registry = Metrics(stats, pool)
+    metrics_registry = Metrics(stats, pool, runtime.instance_id)
     checks = Checks(pool, stats, receiver.database)
     webhook = Webhook(receiver.appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats)
 
@@ -66,6 +67,7 @@ def create_app(runtime: Runtime) -> Litestar:
             health.healthz,
             health.metrics,
             api_router(settings),
+            stats_router(settings),
             pages_router(settings),
         ],
         dependencies={

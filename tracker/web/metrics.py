@@ -4,9 +4,11 @@ Names are interface. What is counted in the web workers comes from ``WebStats``;
 from the database, read once a scrape. A collector never raises, because one exception would fail the whole scrape.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -19,6 +21,7 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tracker.database.queries import query
+from tracker.web.derived_metrics import DerivedCollector, Series, read_series
 from tracker.web.stats import BATCH_BOUNDS, RESULTS, SECONDS_BOUNDS, Histogram, WebStats
 
 _log = structlog.get_logger()
@@ -134,6 +137,8 @@ class LogCollector(Collector):
     def __init__(self) -> None:
         self.health: LogHealth | None = None
         """None: the database did not answer."""
+        self.seconds = 0.0
+        """How long asking took, the derived metrics included."""
 
     def describe(self) -> Iterable[Metric]:
         """The families without samples."""
@@ -144,6 +149,9 @@ class LogCollector(Collector):
         success = GaugeMetricFamily("tracker_collector_success", "Whether the database answered this scrape: 1 or 0.")
         success.add_metric([], 0 if self.health is None else 1)
         yield success
+        seconds = GaugeMetricFamily("tracker_collector_seconds", "How long this scrape waited for the database, in seconds.")
+        seconds.add_metric([], self.seconds)
+        yield seconds
         if self.health is not None:
             yield from self._families(self.health)
 
@@ -172,20 +180,33 @@ class LogCollector(Collector):
 class Metrics:
     """The registry of one worker."""
 
-    def __init__(self, stats: WebStats, pool: Pool) -> None:
+    def __init__(self, stats: WebStats, pool: Pool, instance_id: UUID | None = None) -> None:
+        """instance_id: of this server, whose derived metrics are shown while its runner is active; None: they are not shown."""
         self.stats = stats
         self._pool = pool
+        self._instance_id = instance_id
         self._log_collector = LogCollector()
+        self._derived_collector = DerivedCollector()
         self._registry = CollectorRegistry(auto_describe=False)
-        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, WebCollector(stats), SpoolCollector(stats), self._log_collector):
+        of_process = (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, WebCollector(stats), SpoolCollector(stats))
+        for collector in (*of_process, self._log_collector, self._derived_collector):
             self._registry.register(collector)
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """The metrics and their media type, in the format that the ``Accept`` header asks for."""
+        started = time.monotonic()
+        health: LogHealth | None = None
+        series: list[Series] = []
         try:
-            self._log_collector.health = await read_log_health(self._pool)
+            async with self._pool.connection(timeout=2) as connection:
+                health = await query_log_health(connection)
+                if self._instance_id is not None:
+                    series = await read_series(connection, self._instance_id)
         except (psycopg.Error, PoolTimeout) as error:
             _log.warning("metrics.incomplete", reason=f"{type(error).__name__}: {error}")
-            self._log_collector.health = None
+            health = None
+        self._log_collector.health = health
+        self._log_collector.seconds = time.monotonic() - started
+        self._derived_collector.series = series
         encoder, media_type = choose_encoder(accept)
         return encoder(self._registry), media_type
