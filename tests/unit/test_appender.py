@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
-from tests.new_events import new_event, new_events, quarantined
+from tests.new_events import EVIDENCE, new_event, new_events, quarantined
 from tracker.errors import DatabaseUnavailableError
-from tracker.log.appender import MAX_BATCH_EVENTS, Appender
-from tracker.log.event import NewEvent, Quarantined
+from tracker.log.appender import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_WAITING_BYTES, Appender
+from tracker.log.event import Evidence, NewEvent
+from tracker.log.record import Record
+from tracker.log.store import Kept
 
 pytestmark = pytest.mark.anyio
 
@@ -17,20 +20,16 @@ class StoppedStore:
     """A store whose every batch waits until the test lets it go, so that the test decides what happens meanwhile."""
 
     def __init__(self) -> None:
-        self.batches: list[list[NewEvent]] = []
-        self.quarantined: list[Quarantined] = []
+        self.batches: list[list[Record]] = []
         self._started: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
 
-    async def append(self, events: Sequence[NewEvent]) -> None:
+    async def append(self, records: Sequence[Record]) -> Kept:
         """Note the batch and wait."""
-        self.batches.append(list(events))
+        self.batches.append(list(records))
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._started.put_nowait(outcome)
         await outcome
-
-    async def quarantine(self, callbacks: Sequence[Quarantined]) -> None:
-        """Note them."""
-        self.quarantined += callbacks
+        return "appended"
 
     async def finish(self, error: BaseException | None = None) -> None:
         """Wait until a batch is at the store, and let it succeed or fail."""
@@ -46,7 +45,7 @@ class StoppedStore:
         self._started.put_nowait(outcome)
 
 
-async def outcomes(futures: Sequence["asyncio.Future[None]"]) -> list[BaseException | None]:
+async def outcomes(futures: Sequence["asyncio.Future[Kept]"]) -> list[BaseException | Kept]:
     """What the callers were told."""
     return await asyncio.gather(*futures, return_exceptions=True)
 
@@ -60,7 +59,7 @@ async def test_what_waits_together_is_one_batch() -> None:
     others = [appender.append(event) for event in events[1:]]
     await store.finish()
     await store.finish()
-    assert await outcomes([first, *others]) == [None] * 7
+    assert await outcomes([first, *others]) == ["appended"] * 7
     assert store.batches == [events[:1], events[1:]]
 
 
@@ -72,7 +71,7 @@ async def test_nobody_is_answered_before_the_store_is_done() -> None:
     await store.reached()
     assert not any(future.done() for future in futures)
     await store.finish()
-    assert await outcomes(futures) == [None] * 3
+    assert await outcomes(futures) == ["appended"] * 3
 
 
 async def test_a_batch_is_bounded() -> None:
@@ -82,7 +81,7 @@ async def test_a_batch_is_bounded() -> None:
     futures = [appender.append(event) for event in events]
     for _ in range(3):
         await store.finish()
-    assert await outcomes(futures) == [None] * 8
+    assert await outcomes(futures) == ["appended"] * 8
     assert store.batches == [events[:3], events[3:6], events[6:]]
     assert MAX_BATCH_EVENTS == 512
 
@@ -98,8 +97,10 @@ async def test_a_failure_is_told_to_everybody_in_the_batch_and_to_nobody_else() 
     await store.finish(error)
     await store.finish()
     assert await outcomes(failing) == [error] * 3
-    assert await outcomes(later) == [None] * 2
-    assert await outcomes([appender.append(new_event(6)), asyncio.ensure_future(store.finish())]) == [None, None]
+    assert await outcomes(later) == ["appended"] * 2
+    after = appender.append(new_event(6))
+    await store.finish()
+    assert await after == "appended"
 
 
 async def test_a_bug_in_the_store_leaves_nobody_waiting() -> None:
@@ -110,7 +111,7 @@ async def test_a_bug_in_the_store_leaves_nobody_waiting() -> None:
     error = RuntimeError("a bug")
     await store.finish(error)
     await store.finish()
-    assert await outcomes(futures) == [error, None]
+    assert await outcomes(futures) == [error, "appended"]
 
 
 async def test_a_caller_who_goes_away_hurts_nobody() -> None:
@@ -212,8 +213,109 @@ async def test_batches_that_were_appended_are_counted() -> None:
     assert counted == [2, 1]
 
 
-async def test_what_is_set_aside_goes_straight_to_the_store() -> None:
-    """It is rare, and durable when the call returns."""
-    store, callback = StoppedStore(), quarantined()
-    await Appender(store).quarantine(callback)
-    assert store.quarantined == [callback]
+async def test_what_is_set_aside_goes_the_same_way() -> None:
+    """In the order of arrival, in one batch with events."""
+    store, event, callback = StoppedStore(), new_event(), quarantined()
+    appender = Appender(store)
+    futures = [appender.append(event), appender.append(callback)]
+    await store.finish()
+    assert await outcomes(futures) == ["appended"] * 2
+    assert store.batches == [[event, callback]]
+
+
+async def test_a_batch_is_bounded_in_bytes() -> None:
+    """Bodies that are large together make the batch small; one that is larger than any batch goes alone."""
+    store = StoppedStore()
+    appender = Appender(store)
+    half = MAX_BATCH_BYTES // 2
+    events = [new_event(number, evidence=with_body(size)) for number, size in enumerate((half, half, 1, 3 * half, 1))]
+    futures = [appender.append(event) for event in events]
+    for _ in range(3):
+        await store.finish()
+    assert await outcomes(futures) == ["appended"] * 5
+    assert store.batches == [events[:2], events[2:4], events[4:]]
+
+
+async def test_what_waits_in_a_full_queue_is_spooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is slow lets the queue grow: what was in it when it was full is kept elsewhere, and its callers hear so, while the
+    batch at the store waits on."""
+    monkeypatch.setattr("tracker.log.appender.PATIENCE_SECONDS", 0.001)
+    store, events, spooled = StoppedStore(), new_events(9), list[Record]()
+
+    async def spool(records: Sequence[Record]) -> Kept:
+        spooled.extend(records)
+        return "spooled"
+
+    appender = Appender(store, spool=spool, max_batch=2, max_waiting=5)
+    sent = [appender.append(event) for event in events[:2]]
+    await store.reached()
+    waiting = [appender.append(event) for event in events[2:]]
+    assert await outcomes(waiting) == ["spooled"] * 7
+    assert spooled == events[2:]
+    assert not any(future.done() for future in sent)
+    await store.finish()
+    assert await outcomes(sent) == ["appended"] * 2
+    assert store.batches == [events[:2]]
+
+
+async def test_a_queue_is_also_full_of_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few of them take the memory of many."""
+    monkeypatch.setattr("tracker.log.appender.PATIENCE_SECONDS", 0.001)
+    store = StoppedStore()
+
+    async def spool(records: Sequence[Record]) -> Kept:
+        return "spooled"
+
+    appender = Appender(store, spool=spool)
+    first = appender.append(new_event(1))
+    await store.reached()
+    size = MAX_WAITING_BYTES // 4
+    waiting = [appender.append(new_event(number, evidence=with_body(size))) for number in range(2, 6)]
+    assert await outcomes(waiting) == ["spooled"] * 4
+    await store.finish()
+    await first
+
+
+async def test_a_queue_that_moves_is_not_spooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it is: nobody in it waits long."""
+    monkeypatch.setattr("tracker.log.appender.PATIENCE_SECONDS", 3600)
+    store = StoppedStore()
+
+    async def spool(records: Sequence[Record]) -> Kept:
+        raise AssertionError(records)
+
+    appender = Appender(store, spool=spool, max_batch=2, max_waiting=3)
+    futures = [appender.append(event) for event in new_events(8)]
+    for _ in range(4):
+        await store.finish()
+    assert await outcomes(futures) == ["appended"] * 8
+
+
+async def test_drain_waits_for_what_is_being_spooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its callers have not been answered yet."""
+    monkeypatch.setattr("tracker.log.appender.PATIENCE_SECONDS", 0)
+    store, at_the_disk, disk = StoppedStore(), asyncio.Event(), asyncio.Event()
+
+    async def spool(records: Sequence[Record]) -> Kept:
+        at_the_disk.set()
+        await disk.wait()
+        return "spooled"
+
+    appender = Appender(store, spool=spool, max_batch=2, max_waiting=2)
+    sent = [appender.append(event) for event in new_events(2)]
+    await store.reached()
+    waiting = [appender.append(event) for event in new_events(2)]
+    await at_the_disk.wait()
+    await store.finish()
+    await outcomes(sent)
+    draining = asyncio.ensure_future(appender.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    disk.set()
+    await draining
+    assert await outcomes(waiting) == ["spooled"] * 2
+
+
+def with_body(size: int) -> Evidence:
+    """Evidence with a body of so many bytes."""
+    return msgspec.structs.replace(EVIDENCE, body=bytes(size))

@@ -12,8 +12,8 @@ from typing import Final
 import structlog
 
 from tracker.errors import DatabaseUnavailableError, TrackerError
-from tracker.log.failover import Keeper, Kept
 from tracker.log.record import Record
+from tracker.log.store import Kept, Store
 
 _log = structlog.get_logger()
 
@@ -30,6 +30,7 @@ MAX_WAITING_BYTES: Final = 4 * MAX_BATCH_BYTES
 PATIENCE_SECONDS: Final = 0.5
 """How long events wait in a full queue before they are spooled."""
 
+_Keep = Callable[[Sequence[Record]], Awaitable[Kept]]
 _Waiting = tuple[Record, "asyncio.Future[Kept]"]
 
 
@@ -38,14 +39,17 @@ class Appender:
 
     def __init__(
         self,
-        keeper: Keeper,
+        store: Store,
         *,
+        spool: _Keep | None = None,
         max_batch: int = MAX_BATCH_EVENTS,
         max_waiting: int = MAX_WAITING_EVENTS,
         on_batch: Callable[[int], object] = lambda events: None,
     ) -> None:
-        """max_waiting: events in a full queue. on_batch: told the number of events of each batch that was appended to the log."""
-        self._keeper = keeper
+        """spool: keeps a batch when the queue is full; None: all wait for the store. max_waiting: events in a full queue. on_batch: told
+        the number of events of each batch that was appended to the log."""
+        self._store = store
+        self._spool = spool
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._on_batch = on_batch
@@ -63,8 +67,8 @@ class Appender:
         self._waiting_bytes += len(record.evidence.body)
         if self._writer is None:
             self._writer = loop.create_task(self._write_all())
-        elif self._relief is None and self._is_full():
-            self._relief = loop.create_task(self._relieve())
+        elif self._relief is None and self._spool is not None and self._is_full():
+            self._relief = loop.create_task(self._relieve(self._spool))
         return future
 
     async def drain(self) -> None:
@@ -76,9 +80,12 @@ class Appender:
         try:
             while self._waiting:
                 await self._gather()
-                await self._write(self._take(), self._keeper.keep)
+                await self._write(self._take(), self._store.append)
         finally:
             self._writer = None
+            # Only a writer that was cancelled leaves anybody waiting.
+            while self._waiting:
+                _fail(self._take(), DatabaseUnavailableError("the appender was stopped"))
 
     async def _gather(self) -> None:
         """Let the event loop turn while each turn brings more events: what has arrived at the sockets already goes along."""
@@ -87,14 +94,14 @@ class Appender:
             seen = len(self._waiting)
             await asyncio.sleep(0)
 
-    async def _relieve(self) -> None:
+    async def _relieve(self, spool: _Keep) -> None:
         """Spool what has been waiting in a full queue for PATIENCE_SECONDS, until it is full no longer."""
         try:
             while self._is_full():
                 newest = self._taken + len(self._waiting)
                 await asyncio.sleep(PATIENCE_SECONDS)
                 while self._taken < newest:
-                    await self._write(self._take(), self._keeper.spool)
+                    await self._write(self._take(), spool)
         finally:
             self._relief = None
 
@@ -113,14 +120,14 @@ class Appender:
         self._taken += len(batch)
         return batch
 
-    async def _write(self, batch: Sequence[_Waiting], keep: Callable[[Sequence[Record]], Awaitable[Kept]]) -> None:
+    async def _write(self, batch: Sequence[_Waiting], keep: _Keep) -> None:
         """Answer every caller of the batch, whatever happens."""
         try:
             kept = await keep([record for record, _ in batch])
         except TrackerError as error:
             _fail(batch, error)
         except Exception as error:
-            _log.exception("append.failed", events=len(batch))
+            _log.exception("append.crashed", events=len(batch))
             _fail(batch, error)
         except BaseException:
             _fail(batch, DatabaseUnavailableError("the appender was stopped"))
@@ -129,7 +136,7 @@ class Appender:
             for _, future in batch:
                 if not future.done():
                     future.set_result(kept)
-            if kept == "appended":
+            if kept != "spooled":
                 self._on_batch(len(batch))
 
 

@@ -1,7 +1,6 @@
 """Keep a batch: in the log, or, while the database does not take it, in the journal on the local disk."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
 
 import structlog
 
@@ -9,28 +8,12 @@ from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.availability import Availability
 from tracker.log.journal import Journal
 from tracker.log.record import Record
-from tracker.log.store import Store
+from tracker.log.store import Kept, Store
 
 _log = structlog.get_logger()
 
-Kept = Literal["appended", "spooled"]
-"""Where a batch is: in the log, or on the local disk, from where it is drained into the log."""
-
-
-class Keeper(Protocol):
-    """What an appender gives its batches to."""
-
-    async def keep(self, records: Sequence[Record]) -> Kept:
-        """Make the records durable, each once, in this order. Raises TrackerError when they may not be."""
-        ...
-
-    async def spool(self, records: Sequence[Record]) -> Kept:
-        """The same without the database, because it is busy. Raises as ``keep`` does."""
-        ...
-
-
 class Failover:
-    """A Keeper that tries the database, and from its first failure until its return only the journal.
+    """A Store that tries the database, and from its first failure until its return only the journal.
 
     A batch whose commit is in doubt goes into the journal too: appended again, it is stored once.
     """
@@ -44,22 +27,21 @@ class Failover:
         self._database = database
         self._on_spooled = on_spooled
 
-    async def keep(self, records: Sequence[Record]) -> Kept:
-        """As in Keeper. Raises SpoolUnavailableError when neither the database nor the disk takes them."""
+    async def append(self, records: Sequence[Record]) -> Kept:
+        """Keep the records, each once, in this order. Raises SpoolUnavailableError when neither the database nor the disk takes
+        them."""
         if not self._database.is_away:
             try:
-                await self._store.append(records)
+                return await self._store.append(records)
             except DatabaseUnavailableError as error:
                 self._database.lost(str(error))
             except RecordsRefusedError as error:
                 # The drain finds out which it is; the others must not wait for that.
                 _log.error("append.refused", records=len(records), reason=str(error))
-            else:
-                return "appended"
         return await self.spool(records)
 
     async def spool(self, records: Sequence[Record]) -> Kept:
-        """As in Keeper."""
+        """The same without the database."""
         try:
             await self._journal.write(records)
         finally:

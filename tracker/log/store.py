@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import psycopg
 import structlog
@@ -24,10 +24,14 @@ database; deadlock; no disk, memory or connection left; lock not available; shut
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
 
-class Store(Protocol):
-    """The log, as something that batches are appended to."""
+Kept = Literal["appended", "spooled"]
+"""Where records are: in the database, or on the local disk, from where they are drained into it."""
 
-    async def append(self, records: Sequence[Record]) -> None:
+
+class Store(Protocol):
+    """Something that batches are appended to."""
+
+    async def append(self, records: Sequence[Record]) -> Kept:
         """Take events into the log and set callbacks aside, each once, in this order. When this returns they are durable, and when
         there were no records, some could have been taken.
 
@@ -46,10 +50,11 @@ class EventStore:
         self._timeout = timeout
         self._connection: BoundedConnection | None = None
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[Record]) -> Kept:
         """As in Store."""
         try:
             await self._append(records)
+            return "appended"
         except DatabaseUnavailableError:
             raise
         except Exception as error:
