@@ -13,7 +13,7 @@ from tracker.log.leftovers import Leftovers, worker_file
 from tracker.log.spool import Spool, SpoolSize
 from tracker.log.store import EventStore
 from tracker.web.runtime import Runtime
-from tracker.web.stats import WebStats
+from tracker.web.stats import SpoolTotals, WebStats
 
 DRAIN_SECONDS = 2.0
 """How long a drained batch may take. Nobody waits for it, but a stop does."""
@@ -27,7 +27,8 @@ class Receiver:
         self._stats = stats
         self._thread = ThreadPoolExecutor(1, "spool")
         directory = settings.data_dir / "spool"
-        spool = Spool(worker_file(directory, runtime.worker), settings.spool_max_bytes // settings.workers)
+        self._limit = settings.spool_max_bytes // settings.workers
+        spool = Spool(worker_file(directory, runtime.worker), self._limit)
         self._journal = Journal(spool, self._thread, lambda _: self._publish())
         self._leftovers = Leftovers(directory, settings.workers, self._thread, self._publish) if runtime.worker == 0 else None
         self._store = _store(runtime, "tracker-append", settings.append_timeout)
@@ -35,7 +36,7 @@ class Receiver:
         self.database = Availability()
         self._drain = Drain(self._drain_store, self._journal, self._leftovers, self.database)
         failover = Failover(self._store, self._journal, self.database, self._drain.wake)
-        self.appender = Appender(failover, on_batch=stats.count_batch)
+        self.appender = Appender(failover, spool=failover.spool, on_batch=stats.count_batch)
 
     async def open(self) -> None:
         """Begin to drain what an earlier run left. A spool that cannot be opened keeps nobody from taking callbacks."""
@@ -59,7 +60,9 @@ class Receiver:
 
     def _publish(self) -> None:
         own, left = self._journal.size, self._leftovers.size if self._leftovers else SpoolSize()
-        self._stats.set_spool(own.events + left.events, own.refused + left.refused, own.bytes + left.bytes)
+        self._stats.set_spool(
+            SpoolTotals(own.events + left.events, own.refused + left.refused, own.bytes + left.bytes, self._limit)
+        )
 
 
 def _store(runtime: Runtime, application: str, seconds: float) -> EventStore:

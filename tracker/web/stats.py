@@ -29,7 +29,7 @@ _SECONDS_SUM: Final = _SECONDS_AT + len(SECONDS_BOUNDS) + 1
 _BATCHES_AT: Final = _SECONDS_SUM + 1
 _BATCHES_SUM: Final = _BATCHES_AT + len(BATCH_BOUNDS) + 1
 _SPOOL_AT: Final = _BATCHES_SUM + 1
-_SLOTS: Final = _SPOOL_AT + 3
+_SLOTS: Final = _SPOOL_AT + 4
 _SLOT_BYTES: Final = 8
 
 
@@ -54,13 +54,15 @@ class Histogram:
 
 
 class SpoolTotals(NamedTuple):
-    """What the spools of all workers hold."""
+    """What a worker's spool holds, or the spools of all workers together."""
 
     events: int
     """They wait for the database."""
     refused: int
-    """Records that the database does not take."""
+    """Records that the database refuses."""
     bytes: int
+    limit: int
+    """Bytes that there may be."""
 
 
 class WebStats:
@@ -90,11 +92,10 @@ class WebStats:
         self._own[_BATCHES_AT + bisect_left(BATCH_BOUNDS, events)] += 1
         self._own[_BATCHES_SUM] += events
 
-    def set_spool(self, events: int, refused: int, size: int) -> None:
-        """What this worker's spool, and those that it looks after, hold now. size: bytes."""
-        self._own[_SPOOL_AT] = events
-        self._own[_SPOOL_AT + 1] = refused
-        self._own[_SPOOL_AT + 2] = size
+    def set_spool(self, totals: SpoolTotals) -> None:
+        """What this worker's spool, and those that it looks after, hold now."""
+        for slot, value in enumerate(totals, _SPOOL_AT):
+            self._own[slot] = value
 
     def spool(self) -> SpoolTotals:
         """Over all workers."""
