@@ -6,20 +6,34 @@ import threading
 import rich_click as click
 
 from projections.process import catch_up, project
+from tracker.commands.project_status import show_status
 from tracker.database.connections import Role, conninfo
 from tracker.database.embedded import open_database
 from tracker.processes import end_with_parent, instance_id
-from tracker.settings import load_settings
+from tracker.settings import Settings, load_settings
 
 
 @click.command("project")
 @click.option("--once", is_flag=True, help="Take in what is in the log now, then stop.")
-def command(once: bool) -> None:
+@click.option("--status", is_flag=True, help="Show where the projections stand. Exit code 1: one has stopped.")
+@click.option("--json", "as_json", is_flag=True, help="With --status: as JSON.")
+def command(once: bool, status: bool, as_json: bool) -> None:
     """Keep the projections up to date with the log.
 
     `tracker serve` runs one itself. Several may run: one is active, the others take over when it ends.
     """
+    if as_json and not status:
+        raise click.UsageError("--json goes with --status.")
+    if once and status:
+        raise click.UsageError("--once and --status exclude each other.")
     settings = load_settings()
+    if status:
+        show_status(settings, as_json=as_json)
+    else:
+        _project(settings, once=once)
+
+
+def _project(settings: Settings, *, once: bool) -> None:
     end_with_parent()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
