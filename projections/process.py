@@ -9,7 +9,7 @@ import psycopg
 import structlog
 
 from projections.catalogue import PROJECTIONS
-from projections.runner import CheckpointMovedError, Runner
+from projections.runner import BATCH_EVENTS, CheckpointMovedError, Runner
 
 _log = structlog.get_logger()
 
@@ -17,7 +17,14 @@ POLL_SECONDS = 0.5
 """How long a missed notification may delay the projections."""
 
 GATHER_SECONDS = 0.02
-"""How long events are let gather after the first one of a quiet time, so that a burst is a few batches and not hundreds."""
+"""How long events are let gather after the first one of a quiet time."""
+
+BUSY_EVENTS = 20
+"""From so many events a batch on, ..."""
+
+BUSY_GATHER_SECONDS = 0.25
+"""... they are let gather for so long: the statuses of one message, and what adds to one counter, then cost one write. Nobody waits
+for it: an answer about a message is folded from the log itself."""
 
 LOCK_SECONDS = 1.0
 """How often a runner that waits for its turn asks again."""
@@ -64,6 +71,8 @@ def _run(
             return
     on_active()
     while not stop.is_set():
-        if runner.run_once() == 0:
+        events = runner.run_once()
+        if events == 0:
             runner.wait(POLL_SECONDS)
-        stop.wait(GATHER_SECONDS)
+        if events < BATCH_EVENTS:
+            stop.wait(BUSY_GATHER_SECONDS if events >= BUSY_EVENTS else GATHER_SECONDS)
