@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import rich_click as click
 import structlog
 from rich.console import Console
@@ -16,7 +15,7 @@ from tests.bench.history import measure_history
 from tests.bench.machine import describe_machine
 from tests.bench.progress import Progress
 from tests.bench.rebuild import measure_rebuild
-from tests.bench.report import markdown, print_report
+from tests.bench.report import as_json, markdown, print_report
 from tests.bench.results import Results, verdicts
 from tests.bench.seed import seeded_log
 from tests.bench.servers import bench_directory
@@ -62,7 +61,7 @@ def main(
     json_path: Path,
     markdown_path: Path | None,
 ) -> None:
-    """Compare the webhook with a raw route, a handler that does nothing and the usual way; time rebuilds and histories."""
+    """Compare the webhook with a raw route, a handler that does nothing and the usual way; time rebuilds, histories."""
     wanted = Wanted(2, 2, connections, profile) if quick else Wanted(rounds, seconds, connections, profile)
     sizes = [10_000, 100_000 if quick else 1_000_000] + ([10_000_000] if is_long else [])
     errors = Console(stderr=True)
@@ -73,7 +72,7 @@ def main(
     except (BenchError, TrackerError) as error:
         errors.print(f"The benchmark could not be carried out: {error}", markup=False)
         sys.exit(2)
-    json_path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
+    json_path.write_bytes(as_json(results))
     if markdown_path:
         markdown_path.write_text(markdown(results), encoding="utf-8")
     print_report(results, Console(width=None if sys.stdout.isatty() else 160))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
@@ -18,7 +19,7 @@ def markdown(results: Results) -> str:
     lines: list[str] = [_machine_line(results), ""]
     comparison = results.comparison
     if comparison is not None:
-        lines += _markdown_table(_comparison_rows(comparison))
+        lines += [*_markdown_table(_comparison_rows(comparison)), "", _lag_line(comparison)]
     if results.rebuild is not None:
         lines += ["", _rebuild_line(results)]
     if results.histories:
@@ -29,10 +30,28 @@ def markdown(results: Results) -> str:
     return "\n".join([*lines, ""])
 
 
+def as_json(results: Results) -> bytes:
+    """Every round as it was measured, the medians, and the verdicts."""
+    comparison = results.comparison
+    medians = {} if comparison is None else {
+        name: {
+            "requests_per_second": comparison.rate(name),
+            "p50_ms": comparison.p50_ms(name),
+            "p99_ms": comparison.p99_ms(name),
+            "cpu_microseconds_per_request": comparison.cpu_microseconds(name),
+        }
+        for name in NAMES
+    }  # fmt: skip
+    judged = [{**msgspec.structs.asdict(verdict), "holds": verdict.holds} for verdict in verdicts(results)]
+    document = {**msgspec.structs.asdict(results), "medians": medians, "verdicts": judged}
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
 def _parts(results: Results) -> Iterator[RenderableType]:
     yield _machine_line(results)
     if results.comparison is not None:
         yield _table(_comparison_rows(results.comparison), "Callbacks")
+        yield _lag_line(results.comparison)
     if results.rebuild is not None:
         yield _rebuild_line(results)
     if results.histories:
@@ -78,7 +97,6 @@ def _comparison_rows(comparison: Comparison) -> list[list[str]]:
                 times,
             ]
         )
-    rows.append(["", *[""] * 3, _lag_line(comparison), ""])
     return rows
 
 
@@ -89,7 +107,7 @@ def _lag_line(comparison: Comparison) -> str:
         f"(d): {sum(each.requests for each in rounds):,} acknowledged, stored and projected; "
         "at the end of a load at most "
         f"{worst.lag_events:,} events waited to be projected, caught up in {worst.catch_up_seconds:.2f} s, "
-        "which the rate counts"
+        "which the rate counts."
     )
 
 

@@ -1,10 +1,11 @@
 """Figures and verdicts: a target that is missed fails the run."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
-from tests.bench.report import markdown
+from tests.bench.report import as_json, markdown
 from tests.bench.results import NAMES, Comparison, History, Machine, Name, Rebuild, Results, Round, verdicts
 
 MACHINE = Machine("a processor", 2, 8.0, "Linux", "ext4", 1.0, 0.0, {"python": "3.11"}, "abc1234")
@@ -23,7 +24,7 @@ def results_of(tracker: float = 6_000, **others: float) -> Results:
     comparison = Comparison(10, 64, {name: [round_of(rates[name], p99.get(name, 10.0))] for name in NAMES})
     rebuild = Rebuild(
         "tracker rebuild", 1_000_000, 1_000_000 / others.get("rebuild", 48_000),
-        {"10%": 100.0, "50%": 120.0, "100%": others.get("memory", 125.0), "peak": 130.0},
+        {"10%": 60.0, "50%": 100.0, "100%": others.get("memory", 115.0), "peak": 130.0},
     )  # fmt: skip
     histories = [History(10_000, 400, 2.0, 4.0), History(1_000_000, 400, others.get("history", 4.0), 8.0)]
     return Results(datetime(2026, 1, 1, tzinfo=UTC), MACHINE, False, comparison, rebuild, histories)
@@ -45,7 +46,7 @@ def test_what_reaches_every_target_passes() -> None:
     [
         ({"p99_ms": 30.1}, "p99 of (d) / (a)"),
         ({"rebuild": 47_900}, "rate of a rebuild / (d)"),
-        ({"memory": 125.1}, "memory of a rebuild at its end / at a tenth"),
+        ({"memory": 115.1}, "memory of a rebuild at its end / half-way"),
         ({"history": 4.01}, "history among 1,000,000 events / 10,000"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
@@ -82,6 +83,15 @@ def test_a_part_that_was_not_measured_is_not_judged() -> None:
     assert whole.rebuild
     small = Rebuild("tracker rebuild", 100_000, 1.0, whole.rebuild.memory_mib)
     assert verdicts(Results(whole.started_at, MACHINE, True, rebuild=small)) == []
+
+
+def test_the_json_has_rounds_medians_and_verdicts() -> None:
+    """For machines: what was measured, and what it means."""
+    document = json.loads(as_json(results_of(tracker=5_000)))
+    assert document["comparison"]["rounds"]["tracker"][0]["requests"] == 50_000
+    assert document["medians"]["tracker"]["requests_per_second"] == 5_000
+    assert document["medians"]["ceiling"]["cpu_microseconds_per_request"] == {"web": 50.0, "wrk": 10.0}
+    assert [verdict["holds"] for verdict in document["verdicts"]] == [False, False, False, True, True, True, True]
 
 
 def test_the_markdown_has_every_figure() -> None:
