@@ -23,17 +23,19 @@ import structlog
 
 from tracker.database.embedded import EmbeddedServer, exclusively
 from tracker.database.migrations import migrate
-from tracker.errors import TrackerError
+from tracker.errors import DatabaseUnavailableError, TrackerError
 from tracker.processes import INSTANCE_ID, PARENT_PIPE, instance_id
 from tracker.settings import Settings
-from tracker.web.worker import GRACE_SECONDS, SOCKET, STATS, WORKER
+from tracker.web.receiver import spool_directory
+from tracker.web.server import STOP_SECONDS as WORKER_STOP_SECONDS
+from tracker.web.worker import SOCKET, STATS, WORKER
 
 _log = structlog.get_logger()
 
 BACKLOG: Final = 4096
 """Connections that wait to be accepted: a campaign's callbacks come in bursts, and `connection: close` makes each a new one."""
 
-STOP_SECONDS: Final = GRACE_SECONDS + 5
+STOP_SECONDS: Final = WORKER_STOP_SECONDS + 2
 """How long a child may take to stop before it is killed."""
 
 CHECK_SECONDS: Final = 0.2
@@ -41,6 +43,12 @@ CHECK_SECONDS: Final = 0.2
 
 SECONDS_BETWEEN_STARTS: Final = 1.0
 """A child that dies at once is not started more often than this."""
+
+
+PROJECTOR: Final = "projector"
+
+MIGRATE_SECONDS: Final = 1.0
+"""How often is tried to migrate a database that was away at the start."""
 
 
 class Child:
@@ -67,8 +75,11 @@ class Child:
         _log.info("child.started", child=self.name, pid=self._process.pid)
 
     def look_after(self) -> None:
-        """Start the process again if it has ended."""
-        if self._process is None or self._process.poll() is None:
+        """Start the process if it has not been started, or has ended."""
+        if self._process is None:
+            self.start()
+            return
+        if self._process.poll() is None:
             return
         if time.monotonic() - self._started >= SECONDS_BETWEEN_STARTS:
             _log.error("child.died", child=self.name, pid=self._process.pid, exit_code=self._process.returncode)
@@ -103,8 +114,11 @@ def serve(
     project: whether a projector runs beside the web workers. migrate_first: False where DATABASE_URL logs in as somebody who may not,
     and the schema is up to date already. on_ready: called when connections are accepted.
 
+    A database that is away keeps nobody from taking callbacks who has taken some before: they are spooled, and it is migrated, and
+    projected, when it is back.
+
     Raises TrackerError when the address is taken, when another server runs on the data directory, when the database cannot be
-    reached or migrated.
+    reached at the first start, or not be migrated.
     """
     server = instance_id()
     stop = threading.Event()
@@ -116,27 +130,32 @@ def serve(
         listener = resources.enter_context(_listen(settings.host, settings.port))
         database = _Database(settings)
         resources.callback(database.stop)
+        schema = _Schema(database.url)
         if migrate_first:
-            migrate(database.url)
+            schema.migrate(may_wait=spool_directory(settings).is_dir())
         read_end, write_end = os.pipe()
         resources.callback(os.close, write_end)
         resources.callback(os.close, read_end)
         children = list(_children(settings, database.url, listener.fileno(), read_end, server, project))
         for child in children:
-            child.start()
+            if child.name != PROJECTOR or not schema.is_pending:
+                child.start()
         on_ready()
         try:
             while not stop.wait(CHECK_SECONDS):
                 database.look_after()
                 for child in children:
-                    child.look_after()
+                    if child.name != PROJECTOR or not schema.is_pending:
+                        child.look_after()
         finally:
+            # Nobody can connect any more once the workers have closed theirs.
+            listener.close()
             _stop_all(children)
 
 
 def _stop_all(children: list[Child]) -> None:
     """Web workers first: what they append while stopping, the projector still takes in."""
-    for group in ([child for child in children if child.name != "projector"], [child for child in children if child.name == "projector"]):
+    for group in ([child for child in children if child.name != PROJECTOR], [child for child in children if child.name == PROJECTOR]):
         for child in group:
             child.tell_to_stop()
         for child in group:
@@ -161,7 +180,7 @@ def _children(
         environment = {**shared, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)}
         yield Child(f"web-{worker}", ["-m", "tracker.web.worker"], environment, (listener, parent_pipe))
     if project:
-        yield Child("projector", ["-m", "tracker", "project"], shared, (parent_pipe,))
+        yield Child(PROJECTOR, ["-m", "tracker", "project"], shared, (parent_pipe,))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -176,6 +195,37 @@ def _listen(host: str, port: int) -> socket.socket:
         raise TrackerError(f"Cannot listen on {host}:{port}: {error.strerror}. Set TRACKER_HOST or TRACKER_PORT.") from error
     listener.set_inheritable(True)
     return listener
+
+
+class _Schema:
+    """The database's schema, which may have to wait for the database."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self.is_pending = False
+        """Whether it still waits."""
+
+    def migrate(self, *, may_wait: bool) -> None:
+        """Bring it up to date, later if the database is away and ``may_wait`` says so. Raises TrackerError."""
+        try:
+            migrate(self._database_url)
+        except DatabaseUnavailableError as error:
+            if not may_wait:
+                raise
+            _log.error("migration.postponed", reason=str(error))
+            self.is_pending = True
+            threading.Thread(target=self._try_until_done, name="migrate", daemon=True).start()
+
+    def _try_until_done(self) -> None:
+        while self.is_pending:
+            time.sleep(MIGRATE_SECONDS)
+            try:
+                migrate(self._database_url)
+                self.is_pending = False
+            except DatabaseUnavailableError:
+                continue
+            except TrackerError as error:
+                _log.error("migration.failed", reason=str(error))
 
 
 class _Database:

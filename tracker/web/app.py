@@ -45,6 +45,8 @@ def create_app(runtime: Runtime) -> Litestar:
         kwargs={"autocommit": True},
         min_size=1,
         max_size=4,
+        # Then the next question tries again, at once; the pool's own pauses between its attempts grow to minutes.
+        reconnect_timeout=1,
         open=False,
     )
     metrics_registry = Metrics(stats, pool, runtime.instance_id)

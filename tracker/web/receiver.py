@@ -1,6 +1,7 @@
 """What keeps callbacks, put together for one worker: the log, the spool, the drain between them, and the appender in front."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tracker.database.connections import Role, conninfo
 from tracker.errors import SpoolUnavailableError
@@ -12,6 +13,7 @@ from tracker.log.journal import Journal
 from tracker.log.leftovers import Leftovers, worker_file
 from tracker.log.spool import Spool, SpoolSize
 from tracker.log.store import EventStore
+from tracker.settings import Settings
 from tracker.web.runtime import Runtime
 from tracker.web.stats import SpoolTotals, WebStats
 
@@ -26,7 +28,7 @@ class Receiver:
         settings = runtime.settings
         self._stats = stats
         self._thread = ThreadPoolExecutor(1, "spool")
-        directory = settings.data_dir / "spool"
+        directory = spool_directory(settings)
         self._limit = settings.spool_max_bytes // settings.workers
         spool = Spool(worker_file(directory, runtime.worker), self._limit)
         self._journal = Journal(spool, self._thread, lambda _: self._publish())
@@ -63,6 +65,11 @@ class Receiver:
         self._stats.set_spool(
             SpoolTotals(own.events + left.events, own.refused + left.refused, own.bytes + left.bytes, self._limit)
         )
+
+
+def spool_directory(settings: Settings) -> Path:
+    """Where the spool files are."""
+    return settings.data_dir / "spool"
 
 
 def _store(runtime: Runtime, application: str, seconds: float) -> EventStore:
