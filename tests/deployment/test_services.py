@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.deployment.compose import example_environment, read_compose, resolved
+from tests.deployment.compose import compose_text, example_environment, read_compose, resolved
 from tracker.simulate.callbacks import Form, make_callback, make_signer
 from tracker.web.webhook import PATH
 
@@ -43,6 +43,7 @@ class Deployment:
         secrets = {
             "tracker_database_url": urls["tracker_web"],
             "projector_database_url": urls["tracker_projections"],
+            "migrate_database_url": urls["tracker_owner"],
             "twilio_auth_token": TOKEN,
             "tracker_api_token": "for-the-api",
         }
@@ -117,6 +118,17 @@ def test_a_callback_goes_the_whole_way(deployment: Deployment, superuser_url: st
             eventually(lambda: connection.execute(state, [MESSAGE_SID]).fetchone() == ("delivered",), projector)
             runner = connection.execute("SELECT instance_id::text FROM projection_runner").fetchone()
     assert runner == (example_environment()["TRACKER_INSTANCE_ID"],)
+
+
+def test_projections_are_rebuilt_by_the_service_that_migrates(deployment: Deployment) -> None:
+    """`docker compose run --rm migrate rebuild`, as the compose file says: as the owner, whom nothing else logs in as."""
+    assert "docker compose run --rm migrate rebuild" in compose_text()
+    command = ["tracker", "rebuild", "--json"]
+    rebuilt = subprocess.run(
+        command, env=deployment.environment("migrate"), cwd=deployment.directory, executable=BIN / "tracker",
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert rebuilt.returncode == 0, rebuilt.stderr
 
 
 def test_a_health_check_fails_where_nothing_serves(deployment: Deployment) -> None:
