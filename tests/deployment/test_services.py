@@ -101,6 +101,11 @@ class Deployment:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status
 
+    def metrics(self) -> bytes:
+        """What Prometheus gets from the tracker."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+            return answer.read()
+
 
 @pytest.fixture
 def deployment(tmp_path: Path, urls: dict[str, str]) -> Deployment:
@@ -109,19 +114,21 @@ def deployment(tmp_path: Path, urls: dict[str, str]) -> Deployment:
 
 
 def test_a_callback_goes_the_whole_way(deployment: Deployment, superuser_url: str) -> None:
-    """Each service as its own login: a callback is appended and projected, and both are one server."""
+    """Each service as its own login: both are well, and a callback is taken, projected and counted as by one server."""
     with deployment.running("tracker") as tracker, deployment.running("projector") as projector:
         eventually(lambda: deployment.is_well("tracker"), tracker)
+        eventually(lambda: deployment.is_well("projector"), projector)
         assert deployment.post_callback() == 200
         with psycopg.connect(superuser_url, autocommit=True) as connection:
             state = "SELECT status FROM message_state WHERE message_sid = %s"
             eventually(lambda: connection.execute(state, [MESSAGE_SID]).fetchone() == ("delivered",), projector)
+            eventually(lambda: b"\ntwilio_messages_delivered_total{" in deployment.metrics(), tracker)
             runner = connection.execute("SELECT instance_id::text FROM projection_runner").fetchone()
     assert runner == (example_environment()["TRACKER_INSTANCE_ID"],)
 
 
 def test_projections_are_rebuilt_by_the_service_that_migrates(deployment: Deployment) -> None:
-    """`docker compose run --rm migrate rebuild`, as the compose file says: as the owner, whom nothing else logs in as."""
+    """`docker compose run --rm migrate rebuild`, as the compose file says: as the owner, whom no other service is."""
     assert "docker compose run --rm migrate rebuild" in compose_text()
     command = ["tracker", "rebuild", "--json"]
     rebuilt = subprocess.run(
