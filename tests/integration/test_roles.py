@@ -95,7 +95,8 @@ def test_roles_cannot_log_in_and_are_members_of_nothing(undone: psycopg.Connecti
     assert undone.execute(
         "SELECT rolname, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
         " EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid)"
-        " FROM pg_roles WHERE rolname LIKE 'tracker\\_%' ORDER BY rolname"
+        " FROM pg_roles WHERE rolname = ANY(%s) ORDER BY rolname",
+        ([role.value for role in Role],),
     ).fetchall() == [(role.value, *[False] * 7) for role in sorted(Role)]
 
 
