@@ -30,6 +30,7 @@ def _greet(settings: Settings) -> None:
     account_sid, _ = effective_account(settings)
     lines = [
         f"Status callbacks   POST {base}{PATH}",
+        f"Overview           {base}/",
         f"API                {base}/api/messages",
         f"API document       {base}/schema",
         f"Metrics            {base}/metrics",
