@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -65,12 +66,12 @@ class Tracker:
     def post_ok(self, status: str, number: int) -> None:
         """Post a callback of message ``number``, which must be taken."""
         answer = self.post(callback(status, message_sid(number)))
-        assert answer.status_code == httpx.codes.OK, answer.text
+        assert answer.status_code == HTTPStatus.OK, answer.text
 
     def accepts(self, status: str, number: int) -> bool:
         """Whether such a callback is taken just now."""
         try:
-            return self.post(callback(status, message_sid(number))).status_code == httpx.codes.OK
+            return self.post(callback(status, message_sid(number))).status_code == HTTPStatus.OK
         except httpx.TransportError:
             return False
 
@@ -101,7 +102,7 @@ class Tracker:
     def answers(self, path: str) -> bool:
         """Whether the path is answered with 200 just now."""
         try:
-            return self.client.get(path).status_code == httpx.codes.OK
+            return self.client.get(path).status_code == HTTPStatus.OK
         except httpx.TransportError:
             return False
 
@@ -195,6 +196,6 @@ def running_tracker(
 def _is_live(tracker: Tracker) -> bool:
     assert tracker.process.poll() is None, f"the server ended with {tracker.process.returncode}"
     try:
-        return tracker.client.get("/livez").status_code == httpx.codes.OK
+        return tracker.client.get("/livez").status_code == HTTPStatus.OK
     except httpx.TransportError:
         return False

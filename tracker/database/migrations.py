@@ -12,6 +12,7 @@ import psycopg
 import structlog
 import yoyo
 from psycopg.conninfo import conninfo_to_dict
+from yoyo.backends.base import DatabaseBackend
 from yoyo.migrations import Migration, MigrationList
 
 from tracker.database.queries import SQL_DIR, query
@@ -51,7 +52,7 @@ def pending_migrations(database_url: str) -> list[str]:
             backend.connection.close()
 
 
-def _apply(backend: yoyo.backends.DatabaseBackend, migration: Migration) -> None:
+def _apply(backend: DatabaseBackend, migration: Migration) -> None:
     try:
         backend.apply_one(migration)
     except psycopg.Error as error:

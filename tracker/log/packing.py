@@ -109,7 +109,7 @@ class PackedArrayDumper(Dumper):
 
     format = Format.BINARY
 
-    def get_key(self, obj: PackedArray, format: PyFormat) -> tuple[type, int]:  # noqa: A002  # the base class's name
+    def get_key(self, obj: PackedArray, format: PyFormat) -> tuple[type, int]:  # noqa: A002  # pyright: ignore[reportIncompatibleMethodOverride]  # any key that can be hashed does
         """One dumper an array type, because the type is told with the parameter."""
         return (self.cls, obj.oid)
 

@@ -48,7 +48,13 @@ def fill(volumes: Sequence[Volume], since: datetime, step: timedelta, steps: int
 
 def total(volumes: Sequence[Volume]) -> Volume:
     """All steps in one."""
-    return Volume(volumes[0].at, *(sum(each[column] for each in volumes) for column in range(1, 5)))
+    return Volume(
+        volumes[0].at,
+        sum(each.sent for each in volumes),
+        sum(each.delivered for each in volumes),
+        sum(each.undelivered for each in volumes),
+        sum(each.failed for each in volumes),
+    )
 
 
 def draw(volumes: Sequence[Volume], title: str) -> Markup:
