@@ -21,7 +21,7 @@ from tracker.log.leftovers import Leftovers
 from tracker.log.record import identity
 from tracker.log.salvage import mark_salvaged, readable_records
 from tracker.log.spool import Refusal, Spooled
-from tracker.log.store import EventStore
+from tracker.log.store import InterruptibleStore
 
 _log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ STOP_SECONDS: Final = 2.0
 class Drain:
     """Empties this worker's journal, and the leftovers of others."""
 
-    def __init__(self, store: EventStore, journal: Journal, leftovers: Leftovers | None, database: Availability) -> None:
+    def __init__(self, store: InterruptibleStore, journal: Journal, leftovers: Leftovers | None, database: Availability) -> None:
         """store: with a connection of its own, so that live batches do not queue behind drained ones. leftovers: None where they are
         another worker's business."""
         self._store = store
@@ -59,6 +59,8 @@ class Drain:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._batch_events = FIRST_BATCH_EVENTS
+        self._largest_batch = MAX_BATCH_EVENTS
+        self._pause = SHORTEST_PAUSE
         self._has_tried = False
         self._retried_at = time.monotonic()
 
@@ -83,23 +85,24 @@ class Drain:
             self._task.cancel()
 
     async def _run(self) -> None:
-        pause = SHORTEST_PAUSE
         while not self._stopping.is_set():
             self._wanted.clear()
             if await self._try_all():
-                pause = SHORTEST_PAUSE
+                self._pause = SHORTEST_PAUSE
                 await _wait(self._wanted, LOOK_SECONDS)
             else:
-                await _wait(self._stopping, pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await _wait(self._stopping, self._pause)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     async def _try_all(self) -> bool:
         """Whether everything that can be drained has been."""
         try:
             await self._drain_all()
         except DatabaseUnavailableError as error:
-            self._database.lost(str(error))
-            self._batch_events = max(self._batch_events // 4, 1)
+            if not self._has_tried:
+                # From the start on nobody waits for it. Later it is for live traffic to say so, over a connection of its own.
+                self._database.lost(str(error))
+                self._has_tried = True
         except SpoolUnavailableError:
             # The journal has logged it.
             pass
@@ -162,12 +165,20 @@ class Drain:
         while not self._stopping.is_set():
             batch = await journal.read(self._batch_events, MAX_BATCH_BYTES)
             if not batch.rows:
+                self._largest_batch = MAX_BATCH_EVENTS
                 break
-            refused = await self._append(batch)
+            try:
+                refused = await self._append(batch)
+            except DatabaseUnavailableError:
+                # It may have been too much for a database that is slow.
+                self._largest_batch = max(len(batch.rows) // 2, 1)
+                self._batch_events = max(len(batch.rows) // 4, 1)
+                raise
             self._database.back()
             await journal.remove(batch, refused)
             drained += len(batch.rows) - len(refused)
-            self._batch_events = min(self._batch_events * 2, MAX_BATCH_EVENTS)
+            self._batch_events = min(self._batch_events * 2, self._largest_batch)
+            self._pause = SHORTEST_PAUSE
         if drained:
             _log.info("spool.drained", file=journal.name, records=drained)
 

@@ -74,11 +74,11 @@ def _rows(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, o
                     raise sqlite3.DatabaseError("the table's order is lost")
                 first = sequence + 1
                 yield kind, data
-        except sqlite3.Error:
-            yield None
-            first = _next_readable(connection, name, first)
-        else:
             return
+        except sqlite3.Error:
+            unreadable = first
+        yield None
+        first = _next_readable(connection, name, unreadable)
 
 
 def _next_readable(connection: sqlite3.Connection, name: str, unreadable: int) -> int | None:

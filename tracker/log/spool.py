@@ -10,7 +10,7 @@ The file belongs to one process, which holds its lock, and its methods are for o
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -138,7 +138,9 @@ class Spool:
         """Let go of the file; what is in it stays."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            # What it could not put in order, the next one that opens the file will.
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -41,6 +41,14 @@ class Store(Protocol):
         ...
 
 
+class InterruptibleStore(Store, Protocol):
+    """A Store that need not be waited for."""
+
+    def interrupt(self) -> None:
+        """Let what is under way fail now, as if the connection had broken."""
+        ...
+
+
 class EventStore:
     """A Store on one connection of its own, opened when first needed and again after a failure."""
 
@@ -72,7 +80,7 @@ class EventStore:
             await connection.close()
 
     def interrupt(self) -> None:
-        """Let a statement that is under way fail now, as if the connection had broken."""
+        """As in InterruptibleStore. Does nothing while a connection is being made."""
         if self._connection is not None and not self._connection.closed:
             with socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
                 wire.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,7 @@
 """What keeps callbacks, put together for one worker: the log, the spool, the drain between them, and the appender in front."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from tracker.database.connections import Role, conninfo
@@ -42,11 +43,9 @@ class Receiver:
 
     async def open(self) -> None:
         """Begin to drain what an earlier run left. A spool that cannot be opened keeps nobody from taking callbacks."""
-        try:
+        with suppress(SpoolUnavailableError):
+            # The journal logs it, and tries again with every batch.
             await self._journal.open()
-        except SpoolUnavailableError:
-            # The journal has logged it, and tries again with every batch.
-            self._publish()
         self._drain.start()
 
     async def close(self) -> None:

@@ -1,0 +1,120 @@
+"""Where a batch goes: to the database while it answers, else to the local disk, and nowhere without saying so."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.new_events import new_events, quarantined
+from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
+from tracker.log.availability import Availability
+from tracker.log.failover import Failover
+from tracker.log.journal import Journal
+from tracker.log.record import Record
+from tracker.log.spool import Spool
+from tracker.log.store import Kept
+
+pytestmark = pytest.mark.anyio
+
+
+class FakeStore:
+    """A database that does what the test says."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.error: Exception | None = None
+
+    async def append(self, records: Sequence[Record]) -> Kept:
+        """As in Store."""
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return "appended"
+
+
+class Setting:
+    """A failover with everything around it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.store = FakeStore()
+        self.journal = journal
+        self.database = Availability()
+        self.woken = 0
+        self.failover = Failover(self.store, journal, self.database, self._wake)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    async def spooled(self) -> list[Record | None]:
+        """What is in the journal."""
+        return [row.record for row in (await self.journal.read(10**6, 10**9)).rows]
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Iterator[Setting]:
+    """On a disk that works."""
+    with ThreadPoolExecutor(1) as thread:
+        yield Setting(Journal(Spool(tmp_path / "worker-0.sqlite", 2**26), thread))
+
+
+async def test_a_database_that_answers_takes_the_batch(setting: Setting) -> None:
+    """The disk has nothing to do with it."""
+    assert await setting.failover.append(new_events(2)) == "appended"
+    assert setting.woken == 0
+    assert not (await setting.spooled())
+
+
+async def test_a_database_that_fails_is_asked_once(setting: Setting) -> None:
+    """The batch that found it away is kept on the disk, and so are those that come after it, without asking."""
+    setting.store.error = DatabaseUnavailableError("gone")
+    records: list[Record] = [*new_events(3), quarantined()]
+    assert await setting.failover.append(records[:2]) == "spooled"
+    assert await setting.failover.append(records[2:]) == "spooled"
+    assert setting.store.asked == 1
+    assert setting.woken == 2
+    assert await setting.spooled() == records
+
+
+async def test_a_database_that_is_back_is_asked_again(setting: Setting) -> None:
+    """Whoever has seen it take something says so."""
+    setting.store.error = DatabaseUnavailableError("gone")
+    await setting.failover.append(new_events(1))
+    setting.store.error = None
+    setting.database.back()
+    assert await setting.failover.append(new_events(1)) == "appended"
+
+
+@pytest.mark.parametrize("error", [RecordsRefusedError("a constraint")])
+async def test_a_refused_batch_is_kept_and_is_no_outage(setting: Setting, error: Exception) -> None:
+    """The drain finds out which record it is; other batches go to the database."""
+    events = new_events(2)
+    setting.store.error = error
+    assert await setting.failover.append(events) == "spooled"
+    assert setting.woken == 1
+    assert await setting.spooled() == events
+    setting.store.error = None
+    assert await setting.failover.append(new_events(1)) == "appended"
+
+
+async def test_neither_database_nor_disk_is_said(tmp_path: Path) -> None:
+    """Nobody is told that something is kept. The database's return is looked for all the same."""
+    (tmp_path / "spool").touch()
+    with ThreadPoolExecutor(1) as thread:
+        setting = Setting(Journal(Spool(tmp_path / "spool" / "worker-0.sqlite", 2**26), thread))
+        setting.store.error = DatabaseUnavailableError("gone")
+        for _ in range(2):
+            with pytest.raises(SpoolUnavailableError):
+                await setting.failover.append(new_events(1))
+        assert setting.woken == 2
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_what_is_to_be_spooled_is_spooled(setting: Setting, away: bool) -> None:
+    """Whatever the database does."""
+    change: Callable[[], None] = (lambda: setting.database.lost("a test")) if away else setting.database.back
+    change()
+    events = new_events(2)
+    assert await setting.failover.spool(events) == "spooled"
+    assert setting.store.asked == 0
+    assert await setting.spooled() == events
