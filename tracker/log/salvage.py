@@ -66,8 +66,8 @@ def readable_records(path: Path) -> Iterator[Record]:
 
 def _rows(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, object] | None]:
     """Kind and record of each row; None once for every gap."""
-    first: int | None = 0
-    while first is not None:
+    first = 0
+    while True:
         try:
             for sequence, kind, data in _select(connection, name, first, -1):
                 if sequence < first:
@@ -76,9 +76,11 @@ def _rows(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, o
                 yield kind, data
             return
         except sqlite3.Error:
-            unreadable = first
-        yield None
-        first = _next_readable(connection, name, unreadable)
+            yield None
+        following = _next_readable(connection, name, first)
+        if following is None:
+            return
+        first = following
 
 
 def _next_readable(connection: sqlite3.Connection, name: str, unreadable: int) -> int | None:
