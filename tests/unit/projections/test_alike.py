@@ -1,0 +1,89 @@
+"""Transitions of a group count alike, and no event gets lost between groups."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.alike import alike
+from projections.transitions import Transition
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+EVENT = Transition(
+    position=1,
+    message_sid="SM1",
+    received_at=NOON,
+    status="sent",
+    error_code=None,
+    effect="decided",
+    reached=True,
+    new_error_code=False,
+    status_before="queued",
+    status_after="sent",
+    channel="sms",
+    country="US",
+    messaging_service_sid=None,
+    error_code_after=None,
+    sent_at=NOON,
+    delivered_at=None,
+)
+
+APART: dict[str, Any] = {
+    "status": "delivered",
+    "error_code": "30003",
+    "effect": "late",
+    "reached": False,
+    "new_error_code": True,
+    "status_before": None,
+    "status_after": "delivered",
+    "channel": "rcs",
+    "country": None,
+    "messaging_service_sid": "MG1",
+    "sent_at": None,
+    "delivered_at": NOON,
+}
+"""Another value of whatever counters and statistics ask of a transition."""
+
+TOGETHER: dict[str, Any] = {
+    "position": 2,
+    "message_sid": "SM2",
+    "received_at": NOON + timedelta(days=1),
+    "error_code_after": "30003",
+    "sent_at": NOON + timedelta(days=1),
+}
+"""Another value of what they do not ask, or ask of each."""
+
+
+def changed(name: str, value: Any) -> Transition:
+    """The event with one other value."""
+    return msgspec.structs.replace(EVENT, **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), APART.items(), ids=APART.keys())
+def test_what_counts_otherwise_is_apart(name: str, value: Any) -> None:
+    """One difference is enough."""
+    assert [len(group) for group in alike([EVENT, changed(name, value)])] == [1, 1]
+
+
+@pytest.mark.parametrize(("name", "value"), TOGETHER.items(), ids=TOGETHER.keys())
+def test_what_counts_alike_is_together(name: str, value: Any) -> None:
+    """Or there would be as many groups as events."""
+    assert [len(group) for group in alike([EVENT, changed(name, value)])] == [2]
+
+
+def test_every_field_is_told_apart_or_not() -> None:
+    """A field that is added to transitions is to be thought of here."""
+    assert {field.name for field in msgspec.structs.fields(Transition)} == APART.keys() | TOGETHER.keys()
+
+
+@given(st.lists(st.sampled_from([changed(name, value) for name, value in (APART | TOGETHER).items()])))
+def test_each_transition_is_in_one_group(transitions: list[Transition]) -> None:
+    """In the order given."""
+    numbered = [msgspec.structs.replace(each, position=position) for position, each in enumerate(transitions)]
+    groups = [[each.position for each in group] for group in alike(numbered)]
+    assert sorted(position for group in groups for position in group) == list(range(len(transitions)))
+    assert all(group == sorted(group) for group in groups)
