@@ -17,14 +17,13 @@ from typing import LiteralString
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
-import psutil
 import psycopg
 from docker.errors import DockerException
 from psycopg import sql
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.docker_client import DockerClient
 
-from tracker.database.embedded import EmbeddedServer, exclusively
+from tracker.database.embedded import EmbeddedServer, end_orphans, exclusively
 from tracker.database.migrations import migrate
 
 URL_VARIABLE = "TRACKER_TEST_DATABASE_URL"
@@ -120,7 +119,7 @@ def docker_url(stack: ExitStack) -> str | None:
 
 def embedded_url(stack: ExitStack) -> str:
     """An embedded server in a directory of its own, until the stack is left."""
-    server = EmbeddedServer.start(stack.enter_context(_own_directory()))
+    server = EmbeddedServer.start(stack.enter_context(own_directory()))
     stack.callback(server.stop)
     return _make_reckless(server.url)
 
@@ -133,7 +132,7 @@ def _make_reckless(url: str) -> str:
 
 
 @contextmanager
-def _own_directory() -> Iterator[Path]:
+def own_directory() -> Iterator[Path]:
     """A new temporary directory that this process holds. On the way, what killed test runs left behind is cleared: nobody holds it."""
     with _one_at_a_time():
         for directory in Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*/"):
@@ -160,12 +159,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _clear(directory: Path) -> None:
-    """End the server that still runs there, and remove it."""
-    for process in psutil.process_iter():
-        try:
-            if process.name() == "postgres" and process.cwd().startswith(str(directory)):
-                process.kill()
-                process.wait(timeout=10)
-        except psutil.NoSuchProcess:
-            continue
+    """End the servers that still run there, and remove it."""
+    for lock in directory.rglob("postmaster.pid"):
+        end_orphans(lock.parent)
     shutil.rmtree(directory)

