@@ -107,7 +107,10 @@ class Tracker:
             return False
 
     def _lag(self) -> int:
-        health: dict[str, Any] = self.client.get("/readyz").json()
+        """Events that the projections have not taken in; -1 when the database does not say."""
+        health: dict[str, Any] = self.client.get("/healthz").json()
+        if "projections" not in health:
+            return -1
         return sum(projection["lag_events"] for projection in health["projections"])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
