@@ -99,7 +99,7 @@ def test_runbook_links_lead_to_its_chapters() -> None:
 def test_recorded_series_are_named_by_level_metric_and_operations(rule: Rule) -> None:
     """``level:metric:operations``, the level being ``all`` or the labels that are left."""
     level, metric, operations = rule.name.split(":")
-    assert re.fullmatch(r"all|channel_country_status|country|error_code", level)
+    assert re.fullmatch(r"all|channel|channel_country_status|country|error_code", level)
     assert re.fullmatch(r"(twilio|tracker)_[a-z_]+", metric)
     assert re.fullmatch(r"[a-z0-9_]+", operations)
 
