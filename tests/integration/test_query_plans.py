@@ -1,0 +1,195 @@
+"""Hot queries cost the same however large the log is: they walk an index, no further than they must.
+
+A new query of a request or of the projector gets a line in ``CASES``.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.histories import NOON
+from tests.new_events import message_sid, new_events
+from tracker.database.queries import query
+from tracker.log.packing import register_packed_arrays
+from tracker.log.store import event_columns
+
+MESSAGES = 20_000
+
+SEED: tuple[LiteralString, ...] = (
+    # Two events a message, in the disorder of a busy day; one message in fifty fails, one in two hundred is of another account.
+    """
+    INSERT INTO events (
+        position, event_id, source, account_sid, message_sid, status, error_code, channel, from_address, to_address, received_at, body
+    )
+    SELECT
+        n, gen_random_uuid(), 'api', 'AC' || CASE WHEN m % 200 = 0 THEN 'sub' ELSE 'main' END, 'SM' || lpad(to_hex(m), 32, '0'),
+        CASE WHEN n <= 20000 THEN 'sent' WHEN m % 50 = 0 THEN 'failed' ELSE 'delivered' END,
+        CASE WHEN n > 20000 AND m % 50 = 0 THEN '30003' END, 'sms',
+        '+1501712' || m % 40, '+1415523' || m % 5000, '2026-11-23 12:00Z'::timestamptz + n * interval '1 s',
+        convert_to(repeat('MessageStatus=sent&', 20), 'UTF8')
+    FROM (SELECT n, (n * 7919 + n / 20001) % 20000 AS m FROM generate_series(1, 40000) AS n) AS numbered
+    """,
+    "UPDATE log_head SET position = 40000",
+    """
+    INSERT INTO message_state (
+        message_sid, account_sid, channel, from_address, to_address, status, is_final, error_code, decided_by, event_count,
+        first_received_at, last_received_at, last_position
+    )
+    SELECT DISTINCT ON (message_sid)
+        message_sid, account_sid, channel, from_address, to_address, status, TRUE, error_code, position, 2, received_at, received_at, position
+    FROM events ORDER BY message_sid, position DESC
+    """,
+    "INSERT INTO projections (name, version, position) VALUES ('message_state', 1, 39000)",
+    """
+    INSERT INTO delivery_stats
+    SELECT
+        '2026-11-01 00:00Z'::timestamptz + n / 4 * interval '1 min', (ARRAY['sms', 'mms', 'rcs', 'whatsapp'])[1 + n % 4], 'US', '',
+        CASE WHEN n % 4 = 0 THEN '30003' ELSE '' END, 9, 8, 7, 1, 0, 0, 1, 0
+    FROM generate_series(0, 79999) AS n
+    """,
+    """
+    INSERT INTO delivery_latency
+    SELECT '2026-11-01 00:00Z'::timestamptz + n / 4 * interval '1 min', 'sms', 'US', '', n % 4, 3 FROM generate_series(0, 79999) AS n
+    """,
+    "ANALYZE events, message_state, projections, delivery_stats, delivery_latency",
+)
+
+NO_FILTER = dict.fromkeys(
+    ("status", "error_code", "account_sid", "to_address", "from_address", "since", "until", "before", "before_sid")
+) | {"limit": 50}
+
+LAST_HOUR = {"since": "2026-11-14 20:00Z"}
+
+
+class Case(NamedTuple):
+    """A statement as it is asked in production."""
+
+    name: str
+    parameters: dict[str, object]
+    index: str
+    generic: bool = True
+    """Whether the plan without the values is good too. Where it is not, PostgreSQL itself prefers to plan with them."""
+    in_order: bool = True
+    """Whether the index gives the rows in the order that is wanted."""
+
+
+CASES = {
+    "the projector's next batch": Case("read_log", {"after": 39_000, "limit": 500}, "events_pkey"),
+    "a rebuild's first batch": Case("read_log", {"after": 0, "limit": 5000}, "events_pkey"),
+    "the earlier history of a batch's messages": Case(
+        "read_earlier_events",
+        {"message_sids": [message_sid(number) for number in range(100)], "until": 39_000},
+        "events_message_sid_position_idx",
+        in_order=False,
+    ),
+    "the history of one message": Case(
+        "read_message_events", {"message_sid": message_sid(7)}, "events_message_sid_position_idx", in_order=False
+    ),
+    "how far behind the projections are": Case("read_projection_health", {}, "events_pkey", in_order=False),
+    "the list": Case("list_messages", NO_FILTER, "message_state_newest_idx", generic=False),
+    "its next page": Case(
+        "list_messages", NO_FILTER | {"before": NOON + timedelta(hours=5), "before_sid": message_sid(7)}, "message_state_newest_idx", generic=False
+    ),
+    "the list of an hour": Case(
+        "list_messages", NO_FILTER | {"since": NOON, "until": NOON + timedelta(hours=1)}, "message_state_newest_idx", generic=False
+    ),
+    "the list of a rare status": Case("list_messages", NO_FILTER | {"status": "failed"}, "message_state_status_idx", generic=False),
+    "the list of a status that nothing has": Case("list_messages", NO_FILTER | {"status": "canceled"}, "message_state_status_idx", generic=False),
+    "the list of an error code": Case("list_messages", NO_FILTER | {"error_code": "30003"}, "message_state_error_code_idx", generic=False),
+    "the list of a recipient": Case(
+        "list_messages", NO_FILTER | {"to_address": "+14155237"}, "message_state_to_address_idx", generic=False, in_order=False
+    ),
+    "the list of a sender": Case("list_messages", NO_FILTER | {"from_address": "+15017127"}, "message_state_from_address_idx", generic=False),
+    "the list of an account that seldom sends": Case(
+        "list_messages", NO_FILTER | {"account_sid": "ACsub"}, "message_state_account_sid_idx", generic=False
+    ),
+    "the newest messages": Case("read_overview_newest", {}, "message_state_newest_idx"),
+    "the last hour's errors": Case("read_overview_errors", LAST_HOUR, "delivery_stats_pkey", generic=False, in_order=False),
+    "the last hour's volumes": Case("read_overview_volumes", LAST_HOUR | {"step": "5 min"}, "delivery_stats_pkey", generic=False, in_order=False),
+    "the last hour's latencies": Case("read_overview_latencies", LAST_HOUR, "delivery_latency_pkey", generic=False, in_order=False),
+}
+
+PLANS = [
+    pytest.param(case, mode, id=f"{label}, {mode.removeprefix('force_')}")
+    for label, case in CASES.items()
+    for mode in ("force_custom_plan", *(["force_generic_plan"] if case.generic else []))
+]
+
+SMALL = {"log_head", "projections", "projection_runner"}
+"""Tables of a handful of rows."""
+
+
+@pytest.fixture(scope="module")
+def seeded(shared_database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database with twenty thousand messages."""
+    with psycopg.connect(shared_database_url, autocommit=True) as connection:
+        for statement in SEED:
+            connection.execute(statement)
+        yield connection
+
+
+def plan_of(connection: psycopg.Connection[Any], case: Case, mode: str) -> dict[str, Any]:
+    """The server's plan for a prepared statement."""
+    text = query(case.name).decode()
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)[sbt]", text)))
+    numbered = re.sub(r"%\((\w+)\)[sbt]", lambda match: f"${names.index(match[1]) + 1}", text).replace("%%", "%")
+    connection.execute(sql.SQL("SET plan_cache_mode = {}").format(sql.Literal(mode)))
+    connection.execute(sql.SQL("PREPARE hot AS {}").format(sql.SQL(numbered)))  # pyright: ignore[reportArgumentType]  # from a file
+    try:
+        values = sql.SQL(", ").join(sql.Literal(case.parameters[name]) for name in names)
+        execute = sql.SQL("EXECUTE hot ({})").format(values) if names else sql.SQL("EXECUTE hot")
+        row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(execute)).fetchone()
+    finally:
+        connection.execute("DEALLOCATE hot")
+    assert row is not None
+    return row[0][0]["Plan"]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The plan's steps."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+@pytest.mark.parametrize(("case", "mode"), PLANS)
+def test_a_hot_query_walks_its_index(seeded: psycopg.Connection[Any], case: Case, mode: str) -> None:
+    """The one that its file names, and never all rows of a large table; in the wanted order where there is an end to the walk."""
+    steps = list(nodes(plan_of(seeded, case, mode)))
+    assert case.index in {step.get("Index Name") for step in steps}
+    assert {step["Relation Name"] for step in steps if step["Node Type"] == "Seq Scan"} <= SMALL
+    if case.in_order:
+        assert not {"Sort", "Incremental Sort"} & {step["Node Type"] for step in steps}
+    said = query(case.name).decode()
+    assert case.index in said or "the index of a filter" in said
+
+
+def test_an_append_looks_at_no_event_that_it_does_not_repeat(seeded: psycopg.Connection[Any]) -> None:
+    """It finds its events by their identity, whether they are new or there already."""
+    register_packed_arrays(seeded)
+    events = new_events(300, start=1_000_000)
+
+    def scanned() -> tuple[int, int]:
+        seeded.execute("SELECT pg_stat_force_next_flush()")
+        row = seeded.execute(
+            "SELECT pg_stat_get_numscans('events'::regclass), pg_stat_get_numscans('events_event_id_key'::regclass)"
+        ).fetchone()
+        assert row is not None
+        return row
+
+    before = scanned()
+    for _ in range(3):
+        seeded.execute(query("append_events"), event_columns(events), prepare=True)
+    sequential, by_identity = scanned()
+    assert sequential == before[0]
+    assert by_identity > before[1]
+
+
+def test_every_case_names_a_query_once() -> None:
+    """Under one label each."""
+    assert len({(case.name, str(case.parameters)) for case in CASES.values()}) == len(CASES)
