@@ -1,0 +1,63 @@
+"""A real ``tracker project`` for tests, and what it did."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from tests.serving import PATIENCE, wait_until
+
+
+class Projector:
+    """A process that runs."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", instance_id: UUID) -> None:
+        self.process = process
+        self.instance_id = instance_id
+
+    def kill(self) -> None:
+        """As a machine would: at once, with whatever it was doing."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+
+@contextmanager
+def projecting(database_url: str, data_dir: Path) -> Iterator[Projector]:
+    """A projector until the block ends."""
+    instance_id = uuid4()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))}
+    environment |= {"DATABASE_URL": database_url, "TRACKER_DATA_DIR": str(data_dir), "TRACKER_INSTANCE_ID": str(instance_id)}
+    process = subprocess.Popen([sys.executable, "-m", "tracker", "project"], env=environment, cwd=Path(__file__).parents[1])
+    try:
+        yield Projector(process, instance_id)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def is_active(connection: psycopg.Connection[Any], projector: Projector) -> bool:
+    """Whether this one's runner is the active one."""
+    row = connection.execute("SELECT instance_id FROM projection_runner").fetchone()
+    return row is not None and row[0] == projector.instance_id
+
+
+def lag(connection: psycopg.Connection[Any]) -> int:
+    """Events that the projection that is furthest behind has not taken in; all of them while there is none."""
+    row = connection.execute(
+        "SELECT position - coalesce((SELECT min(position) FROM projections), 0) FROM log_head"
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def wait_projected(connection: psycopg.Connection[Any]) -> None:
+    """Until the projections have taken in what is in the log."""
+    wait_until(lambda: lag(connection) == 0, "the projections to catch up", seconds=60)
