@@ -83,8 +83,8 @@ class Message:
         self.first_received_at = self.last_received_at = said.received_at
         self.sent_at: datetime | None = None
         self.delivered_at: datetime | None = None
-        self._decide(said, fact)
-        self._route(said, fact)
+        self.decide(said, fact)
+        self.take_route(said, fact)
 
     @property
     def status(self) -> str:
@@ -96,12 +96,14 @@ class Message:
         """Whether an outcome has been reached."""
         return self.decided_fact.status in FINAL
 
-    def _decide(self, said: Said, fact: Fact) -> None:
+    def decide(self, said: Said, fact: Fact) -> None:
+        """Let this event decide."""
         self.decided_fact = fact
         self.decided_by = said.position
         self.raw_dlr_done_date = said.raw_dlr_done_date
 
-    def _route(self, said: Said, fact: Fact) -> None:
+    def take_route(self, said: Said, fact: Fact) -> None:
+        """Take the addresses that this event gives."""
         self.route_fact = fact
         self.account_sid = said.account_sid
         self.channel = said.channel
@@ -174,7 +176,7 @@ def _update_decision(message: Message, said: Said, fact: Fact) -> None:
     """The greatest fact decides; of several events that state it, the first in the log."""
     decided = message.decided_fact
     if fact.key > decided.key or (fact.identity == decided.identity and said.position < message.decided_by):
-        message._decide(said, fact)  # pyright: ignore[reportPrivateUsage]  # the fold and its state are one
+        message.decide(said, fact)
 
 
 def _error_code(message: Message) -> str | None:
@@ -204,7 +206,7 @@ def _update_route(message: Message, said: Said, fact: Fact) -> None:
     offered = (said.to_address is not None, fact.key, *_texts(said))
     current = (message.to_address is not None, message.route_fact.key, *_texts(message))
     if offered > current:
-        message._route(said, fact)  # pyright: ignore[reportPrivateUsage]
+        message.take_route(said, fact)
 
 
 def _texts(source: Said | Message) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ class Pipeline:
                 for projection in group:
                     name = projection.name
                     projection.fold(batch)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # stops the projection, with the reason
                 return poisoned(name, said.position, error)
         return None
 

@@ -215,5 +215,5 @@ def _select(connection: psycopg.Connection[TupleRow], name: str, parameters: dic
     return cursor.execute(query(name), parameters, prepare=True).fetchall()
 
 
-def _said_row(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Said]:
+def _said_row(_: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Said]:
     return Said._make

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from psycopg import IsolationLevel
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import dict_row
 
 from projections.projection import Projection
 from projections.runner import RUNNER_LOCK

@@ -48,7 +48,7 @@ def configure_logging(log_format: str = "auto") -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
-def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001  # structlog's signature
     """Take out what must not be in a log: secrets by key, phone numbers and URL passwords wherever they stand in a text."""
     for key, value in event.items():
         if key in _SECRET_KEYS:

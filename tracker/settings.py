@@ -47,7 +47,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, alias="TRACKER_PORT", ge=1, le=65535, description="port to listen on")
     public_base_url: str | None = Field(None, description="scheme, host, port and prefix that Twilio calls")
     trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
-        (), alias="TRACKER_TRUSTED_PROXIES", description="networks whose forwarded headers are believed, comma-separated"
+        (),
+        alias="TRACKER_TRUSTED_PROXIES",
+        description="networks whose forwarded headers are believed, comma-separated",
     )
     twilio_account_sid: str | None = Field(None, description="the account")
     twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
@@ -68,13 +70,23 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, alias="TRACKER_WORKERS", ge=1, le=64, description="web worker processes")
     max_connections: int = Field(
-        4096, alias="TRACKER_MAX_CONNECTIONS", ge=16, description="connections that a worker reads from at the same time"
+        4096,
+        alias="TRACKER_MAX_CONNECTIONS",
+        ge=16,
+        description="connections that a worker reads from at the same time",
     )
     append_timeout: float = Field(
-        0.8, alias="TRACKER_APPEND_TIMEOUT", gt=0, le=10, description="seconds that the database may take before the spool is used"
+        0.8,
+        alias="TRACKER_APPEND_TIMEOUT",
+        gt=0,
+        le=10,
+        description="seconds that the database may take before the spool is used",
     )
     spool_max_bytes: int = Field(
-        1024**3, alias="TRACKER_SPOOL_MAX_BYTES", ge=1024**2, description="what callbacks may take on the local disk, bytes"
+        1024**3,
+        alias="TRACKER_SPOOL_MAX_BYTES",
+        ge=1024**2,
+        description="what callbacks may take on the local disk, bytes",
     )
 
     @field_validator("trusted_proxies", mode="before")
@@ -101,7 +113,7 @@ class Settings(BaseSettings):
         except json.JSONDecodeError as error:
             raise ValueError(f"is no JSON: {error.msg} at character {error.pos + 1}") from None
         if not isinstance(parsed, dict):
-            raise ValueError("must be a JSON object")
+            raise ValueError("must be a JSON object")  # noqa: TRY004  # pydantic turns ValueError into a complaint
         return cast("dict[str, object]", parsed)
 
     @field_validator("twilio_account_sid")
@@ -184,7 +196,9 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
     try:
         settings = Settings(**given)  # pyright: ignore[reportArgumentType]  # the model checks the values itself
     except ValidationError as error:
-        complaints += [f"{_setting_name(item['loc'])}{_complaint(item['msg'])}" for item in error.errors(include_input=False)]
+        complaints += [
+            f"{_setting_name(item['loc'])}{_complaint(item['msg'])}" for item in error.errors(include_input=False)
+        ]
     if settings is None or complaints:
         raise SettingsError("\n  ".join(["The settings are not usable:", *complaints]))
     return settings
@@ -264,5 +278,3 @@ def _development_token(data_dir: Path) -> str:
         finally:
             draft.unlink()
     return path.read_text(encoding="ascii").strip()
-
-

@@ -92,6 +92,6 @@ def _fee(entry: ErrorCode) -> str:
 
 def _complaint(code: str) -> str:
     """What to do about a code that the dictionary does not have. Odd text is shown cut short and with escapes."""
-    if code.isascii() and code.isdigit() and len(code) == 5:
+    if code.isascii() and code.isdigit() and len(code) == 5:  # noqa: PLR2004
         return f"{code} is not in our dictionary; Twilio may have added it since. See {page_url(code)}"
     return f"{reprlib.repr(code)} is not an error code: give one of five digits, such as 30003, or none for a list."

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import rich_click as click
@@ -92,7 +92,7 @@ class _Meter:
         self.events = 0
         """Taken in so far."""
 
-    def __enter__(self) -> "_Meter":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

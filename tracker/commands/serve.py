@@ -37,8 +37,8 @@ def _greet(settings: Settings) -> None:
     ]
     if settings.uses_development_account:
         lines += [
-            f"Development only   no Twilio auth token is set: one was made for account {account_sid} and is kept in "
-            f"{settings.data_dir}/development-auth-token",
+            f"Development only   no Twilio auth token is set: one was made for account {account_sid}",
+            f"                   and is kept in {settings.data_dir}/development-auth-token",
             "Try                tracker simulate",
         ]
     click.echo("\n".join(["", *lines, ""]), err=True)

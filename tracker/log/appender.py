@@ -126,7 +126,7 @@ class Appender:
             kept = await keep([record for record, _ in batch])
         except TrackerError as error:
             _fail(batch, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a bug: every caller is told, and it is logged with its traceback
             _log.exception("append.crashed", events=len(batch))
             _fail(batch, error)
         except BaseException:

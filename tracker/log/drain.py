@@ -106,7 +106,7 @@ class Drain:
         except SpoolUnavailableError:
             # The journal has logged it.
             pass
-        except Exception:
+        except Exception:  # noqa: BLE001  # a bug: logged with its traceback, and the drain goes on
             # A fault of ours must not be the end of draining.
             _log.exception("drain.failed")
         else:

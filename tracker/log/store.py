@@ -13,7 +13,16 @@ from tracker.database.bounded import BoundedConnection
 from tracker.database.queries import query
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.event import Evidence, NewEvent, Quarantined
-from tracker.log.packing import BYTEA_OID, UUID_OID, PackedArray, pack_bytes, pack_few, pack_text, pack_times, register_packed_arrays
+from tracker.log.packing import (
+    BYTEA_OID,
+    UUID_OID,
+    PackedArray,
+    pack_bytes,
+    pack_few,
+    pack_text,
+    pack_times,
+    register_packed_arrays,
+)
 from tracker.log.record import Record
 
 _log = structlog.get_logger()

@@ -91,7 +91,7 @@ def _done_date(raw: str | None) -> str:
     if raw is None or not _TEN_DIGITS.fullmatch(raw):
         return ""
     try:
-        datetime.strptime(raw, "%y%m%d%H%M")
+        datetime.strptime(raw, "%y%m%d%H%M")  # noqa: DTZ007  # carriers give no time zone
     except ValueError:
         return ""
     return raw

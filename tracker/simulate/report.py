@@ -42,6 +42,7 @@ class Report:
 
     @property
     def seconds(self) -> float:
+        """How long it took."""
         return (self.finished_at - self.started_at).total_seconds()
 
     @property

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from tracker.settings import DEVELOPMENT_ACCOUNT_SID, Settings, effective_account, load_settings
 
 CALLBACK_PATH = "/webhooks/twilio/status"
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to listen on, not to call
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to listen on, not to call  # noqa: S104  # compared with, not listened on
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ async def get_message_events(
     guards=[only(["error_code", "account_sid", "to", "from", "since", "until", "limit", "cursor"], ["status"])],
     responses=documented(400, 401, 503),
 )
-async def list_messages(  # noqa: PLR0913, PLR0917  # one a query parameter
+async def list_messages(  # one a query parameter
     pool: NamedDependency[Pool],
     statuses: StatusTexts = None,
     error_code: ErrorCodeText = None,

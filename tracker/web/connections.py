@@ -52,7 +52,7 @@ class WatchedProtocol(HttpToolsProtocol):
 
     _unfinished_bytes = 0
     """Received of a request that is not complete."""
-    last_wait: tuple[object, Wait] | None = None
+    last_wait: tuple[object, str] | None = None
     """The wait in which the last sweep found this connection, behind the request that it followed."""
     sweeps = 0
     """How many sweeps have found it in this wait."""

@@ -76,5 +76,5 @@ async def _until(condition: Callable[[], bool]) -> None:
     """Wait for a condition, PARTING_SECONDS at most."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + PARTING_SECONDS
-    while not condition() and loop.time() < deadline:
+    while not condition() and loop.time() < deadline:  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.02)

@@ -11,7 +11,15 @@ from litestar.exceptions import ClientException
 from litestar.openapi.spec import Example, OpenAPIType, Schema
 from litestar.params import QueryParameter
 
-from tracker.messages.statistics import DIMENSIONS, MAX_ROWS, Dimension, Question, Statistics, TooMuchError, read_statistics
+from tracker.messages.statistics import (
+    DIMENSIONS,
+    MAX_ROWS,
+    Dimension,
+    Question,
+    Statistics,
+    TooMuchError,
+    read_statistics,
+)
 from tracker.settings import Settings
 from tracker.web.auth import token_guards
 from tracker.web.parameters import only, read_moment
