@@ -106,7 +106,9 @@ def docker_url(stack: ExitStack) -> str | None:
     """A server in a container, until the stack is left; None when no engine answers or it cannot get the image."""
     try:
         DockerClient().client.ping()
-        container = PostgresContainer(DOCKER_IMAGE, username="tracker", password="tracker", dbname="tracker", driver=None)  # noqa: S106
+        container = PostgresContainer(
+            DOCKER_IMAGE, username="tracker", password="tracker", dbname="tracker", driver=None
+        )
         return _make_reckless(stack.enter_context(container).get_connection_url())
     except DockerException:
         pass

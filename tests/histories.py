@@ -16,7 +16,18 @@ DATES = (None, "2611231140", "2611231150", "2611231200", "9912312359", "", "2613
 """Done dates: absent, three that are credible at noon in order, one that no clock can know yet, two that are no dates."""
 
 STATUSES = (
-    *("accepted", "scheduled", "queued", "receiving", "sending", "sent", "canceled", "failed", "undelivered", "partially_delivered"),
+    *(
+        "accepted",
+        "scheduled",
+        "queued",
+        "receiving",
+        "sending",
+        "sent",
+        "canceled",
+        "failed",
+        "undelivered",
+        "partially_delivered",
+    ),
     *("received", "delivered", "read", "DELIVERED", " sent ", "teleported", "zzz"),
 )
 """All that Twilio documents, other spellings of two, and two that nobody knows."""

@@ -38,7 +38,15 @@ def new_event(
 ) -> NewEvent:
     """An event of the message with this number, with an identity of its own unless one is given."""
     callback = Callback(
-        ACCOUNT_SID, message_sid(number), status, error_code, raw_dlr_done_date, "sms", "+15017122661", "+14155238886", None
+        ACCOUNT_SID,
+        message_sid(number),
+        status,
+        error_code,
+        raw_dlr_done_date,
+        "sms",
+        "+15017122661",
+        "+14155238886",
+        None,
     )
     return NewEvent(event_id or uuid_utils.uuid7().bytes, received_at, callback, evidence)
 

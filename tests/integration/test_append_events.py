@@ -78,7 +78,9 @@ async def undo_all(database_url: str, batches: Sequence[Sequence[NewEvent]]) -> 
     """A writer who thinks better of each of its batches."""
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(
-            await psycopg.AsyncConnection.connect(conninfo(database_url, role=Role.SERVICE, application="test"), autocommit=True)
+            await psycopg.AsyncConnection.connect(
+                conninfo(database_url, role=Role.SERVICE, application="test"), autocommit=True
+            )
         )
         register_packed_arrays(connection)
         for batch in batches:
@@ -90,8 +92,10 @@ async def undo_all(database_url: str, batches: Sequence[Sequence[NewEvent]]) -> 
 async def test_no_event_is_missed_however_many_write(database_url: str) -> None:
     """Sixteen writers with batches of all sizes, one of whom rolls back each time, and a reader who polls: it reads 1 … n, every
     event once, every batch whole and in its own order."""
-    chance = random.Random(1)  # noqa: S311  # sizes of batches
-    plans = [[new_events(chance.randint(1, 9), start=1000 * number) for _ in range(15)] for number in range(1, WRITERS + 1)]
+    chance = random.Random(1)  # sizes of batches
+    plans = [
+        [new_events(chance.randint(1, 9), start=1000 * number) for _ in range(15)] for number in range(1, WRITERS + 1)
+    ]
     events = [event for plan in plans for batch in plan for event in batch]
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(read_all(database_url, len(events)))
@@ -156,7 +160,11 @@ def test_a_rollback_leaves_no_gap(database_url: str) -> None:
 def test_a_writer_who_dies_leaves_no_gap_and_no_lock(database_url: str) -> None:
     """Killed between its append and its commit."""
     kept = new_events(2)
-    with writer(database_url) as connection, writer(database_url) as dying, psycopg.connect(database_url, autocommit=True) as owner:
+    with (
+        writer(database_url) as connection,
+        writer(database_url) as dying,
+        psycopg.connect(database_url, autocommit=True) as owner,
+    ):
         append(connection, kept[:1])
         dying.execute("BEGIN")
         append(dying, new_events(3))
@@ -254,11 +262,15 @@ def insert(connection: psycopg.Connection[Any], values: dict[str, object]) -> No
     """A row of ``events`` as somebody would write it who goes around append_events()."""
     names = [sql.Identifier(name) for name in values]
     statement = sql.SQL("INSERT INTO events ({}) VALUES ({})")
-    connection.execute(statement.format(sql.SQL(",").join(names), sql.SQL(",").join(map(sql.Placeholder, values))), values)
+    connection.execute(
+        statement.format(sql.SQL(",").join(names), sql.SQL(",").join(map(sql.Placeholder, values))), values
+    )
 
 
 @pytest.mark.parametrize(("values", "constraint"), REFUSED.values(), ids=REFUSED.keys())
-def test_the_database_refuses_what_is_no_event(undone: psycopg.Connection[Any], values: dict[str, object], constraint: str) -> None:
+def test_the_database_refuses_what_is_no_event(
+    undone: psycopg.Connection[Any], values: dict[str, object], constraint: str
+) -> None:
     """By a constraint whose name says why."""
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
         insert(undone, VALID | values)
@@ -281,7 +293,9 @@ def test_a_position_and_an_identity_are_given_once(
 def test_other_sources_need_no_signature(undone: psycopg.Connection[Any]) -> None:
     """What we asked Twilio for was not signed."""
     insert(undone, VALID | {"source": "api", "url": None, "signature": None, "key_id": None})
-    insert(undone, VALID | {"position": 2, "event_id": UUID(int=2), "status": "x" * 64, "message_sid": "MM" + "aF" * 16})
+    insert(
+        undone, VALID | {"position": 2, "event_id": UUID(int=2), "status": "x" * 64, "message_sid": "MM" + "aF" * 16}
+    )
 
 
 CHANGES: dict[str, LiteralString] = {

@@ -26,7 +26,9 @@ def test_without_a_role_the_login_stays(shared_database_url: str) -> None:
 
 def test_a_statement_is_given_up_by_the_server(shared_database_url: str) -> None:
     """After the time allowed, in seconds."""
-    with psycopg.connect(conninfo(shared_database_url, role=Role.READER, application="tracker test", timeout=0.05)) as connection:
+    with psycopg.connect(
+        conninfo(shared_database_url, role=Role.READER, application="tracker test", timeout=0.05)
+    ) as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("50ms",)
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute("SELECT pg_sleep(60)")
@@ -34,11 +36,18 @@ def test_a_statement_is_given_up_by_the_server(shared_database_url: str) -> None
 
 def test_what_the_url_says_is_kept(shared_database_url: str) -> None:
     """Options of its own, and a time limit for connecting."""
-    url = make_conninfo(shared_database_url, options="-c work_mem=5MB -c timezone=Asia/Tokyo", connect_timeout=3, application_name="theirs")
+    url = make_conninfo(
+        shared_database_url,
+        options="-c work_mem=5MB -c timezone=Asia/Tokyo",
+        connect_timeout=3,
+        application_name="theirs",
+    )
     ours = conninfo(url, role=Role.SERVICE, application="tracker test")
     assert conninfo_to_dict(ours)["connect_timeout"] == "3"
     with psycopg.connect(ours) as connection:
-        row = connection.execute("SELECT current_setting('work_mem'), current_setting('timezone'), current_user").fetchone()
+        row = connection.execute(
+            "SELECT current_setting('work_mem'), current_setting('timezone'), current_user"
+        ).fetchone()
     assert row == ("5MB", "UTC", "tracker_service")
 
 

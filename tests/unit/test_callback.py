@@ -13,7 +13,9 @@ MMS_SID = "MM" + "f" * 32
 STATUS = {"MessageSid": SID, "MessageStatus": "sent"}
 
 FORM_TEXT = st.lists(
-    st.sampled_from(["a", "é", "\0", "=", "&", "&&", "+", "%", "%2B", "%2b", "%3A", "%26", "%25", "%C3%A9", "%C3", "%zz", ";", "✓"])
+    st.sampled_from(
+        ["a", "é", "\0", "=", "&", "&&", "+", "%", "%2B", "%2b", "%3A", "%26", "%25", "%C3%A9", "%C3", "%zz", ";", "✓"]
+    )
 ).map("".join)
 """Bodies made of what a parser may trip over."""
 
@@ -40,7 +42,10 @@ def test_every_parameter_that_was_sent_is_found(params: list[tuple[str, str]]) -
 
 def test_parameters_are_signed_sorted_and_each_pair_once() -> None:
     """By name, then value, by code point: capitals before small letters, and no delimiters."""
-    assert signed_text([("b", "2"), ("B", "1"), ("a", "3"), ("a", "10"), ("a", "3"), ("é", ""), ("c", "")]) == "B1a10a3b2cé"
+    assert (
+        signed_text([("b", "2"), ("B", "1"), ("a", "3"), ("a", "10"), ("a", "3"), ("é", ""), ("c", "")])
+        == "B1a10a3b2cé"
+    )
 
 
 def test_the_first_of_repeated_parameters_counts() -> None:
@@ -64,8 +69,14 @@ READ = {
         Callback("AC1", SID, "sent", "30003", "2611231530", "sms", "+15017122661", "+15558675310", "MG1"),
     ),
     "only what must be there": (STATUS, Callback(None, SID, "sent", None, None, "sms", None, None, None)),
-    "MMS": ({"MessageSid": MMS_SID, "MessageStatus": "sent"}, Callback(None, MMS_SID, "sent", None, None, "mms", None, None, None)),
-    "the legacy names": ({"SmsSid": SID, "SmsStatus": "sent"}, Callback(None, SID, "sent", None, None, "sms", None, None, None)),
+    "MMS": (
+        {"MessageSid": MMS_SID, "MessageStatus": "sent"},
+        Callback(None, MMS_SID, "sent", None, None, "mms", None, None, None),
+    ),
+    "the legacy names": (
+        {"SmsSid": SID, "SmsStatus": "sent"},
+        Callback(None, SID, "sent", None, None, "sms", None, None, None),
+    ),
     "blank ones beside the legacy names": (
         {"MessageSid": "", "SmsSid": SID, "MessageStatus": "", "SmsStatus": "sent"},
         Callback(None, SID, "sent", None, None, "sms", None, None, None),
@@ -100,7 +111,10 @@ def test_a_callback_is_read(params: dict[str, str], expected: Callback) -> None:
 
 
 CHANNELS = {
-    "WhatsApp": ({"From": "whatsapp:+14155238886", "To": "whatsapp:+15558675310", "ChannelPrefix": "whatsapp"}, "whatsapp"),
+    "WhatsApp": (
+        {"From": "whatsapp:+14155238886", "To": "whatsapp:+15558675310", "ChannelPrefix": "whatsapp"},
+        "whatsapp",
+    ),
     "WhatsApp that names itself in addresses only": ({"From": "whatsapp:+14155238886"}, "whatsapp"),
     "WhatsApp whose recipient alone says so": ({"From": "+14155238886", "To": "WhatsApp:+15558675310"}, "whatsapp"),
     "RCS": ({"From": "rcs:my_agent", "To": "rcs:+15558675310", "ChannelPrefix": "rcs"}, "rcs"),
@@ -152,7 +166,19 @@ def test_what_is_no_message_status_is_told_apart(params: dict[str, str], reason:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["MessageSid", "SmsSid", "MessageStatus", "SmsStatus", "From", "To", "ChannelPrefix", "ErrorCode", "AccountSid"]),
+        st.sampled_from(
+            [
+                "MessageSid",
+                "SmsSid",
+                "MessageStatus",
+                "SmsStatus",
+                "From",
+                "To",
+                "ChannelPrefix",
+                "ErrorCode",
+                "AccountSid",
+            ]
+        ),
         st.text() | st.sampled_from([SID, MMS_SID, "sent", "whatsapp:+1", "x" * 300]),
     )
 )
@@ -162,7 +188,14 @@ def test_reading_never_raises_and_bounds_every_column(params: dict[str, str]) ->
     if isinstance(callback, str):
         assert callback in {"no_message_sid", "invalid_message_sid", "no_status", "invalid_status"}
         return
-    values = [callback.account_sid, callback.error_code, callback.from_address, callback.to_address, callback.status, callback.channel]
+    values = [
+        callback.account_sid,
+        callback.error_code,
+        callback.from_address,
+        callback.to_address,
+        callback.status,
+        callback.channel,
+    ]
     given_values = [value for value in values if value is not None]
     assert all(value and len(value) <= 256 and "\0" not in value for value in given_values)
     assert len(callback.status) <= 64

@@ -72,7 +72,7 @@ def test_reading_never_raises(raw: str) -> None:
         assert date.tzinfo is UTC
 
 
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001  # hypothesis adds the zone
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)))  # hypothesis adds the zone
 def test_every_minute_of_the_century_can_be_said(moment: datetime) -> None:
     """To the minute, and it is credible when it is received."""
     minute = moment.replace(second=0, microsecond=0)

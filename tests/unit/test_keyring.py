@@ -25,7 +25,9 @@ CHOICES = {
 @pytest.mark.parametrize(("account_sid", "expected"), CHOICES.values(), ids=CHOICES.keys())
 def test_tokens_are_chosen_by_account(account_sid: str | None, expected: list[tuple[str, str]]) -> None:
     """In the order of the settings, so that the newest is tried first."""
-    assert [key.key_id for key in RING.keys(account_sid)] == [token_key(owner, token).key_id for token, owner in expected]
+    assert [key.key_id for key in RING.keys(account_sid)] == [
+        token_key(owner, token).key_id for token, owner in expected
+    ]
 
 
 @pytest.mark.parametrize("token", ["main-new", "main-old"])
@@ -69,7 +71,12 @@ def test_shared_keys_agree_with_twilios_validator(header: str) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["key=key-3,algorithm=HMAC_SHA256", "key=key-1,algorithm=HMAC_MD5", "key=key-1;algorithm=HMAC_SHA256", "key=key-1,algorithm=none"],
+    [
+        "key=key-3,algorithm=HMAC_SHA256",
+        "key=key-1,algorithm=HMAC_MD5",
+        "key=key-1;algorithm=HMAC_SHA256",
+        "key=key-1,algorithm=none",
+    ],
 )
 def test_a_header_that_names_no_configured_key_chooses_none(header: str) -> None:
     """The header is not signed: it may only choose among what is configured, and never falls back to a token."""

@@ -13,7 +13,12 @@ from tests.histories import NOON, SID, events, histories, say
 from tracker.twilio.done_date import credible_done_date
 
 PHASES = {
-    **{"accepted": 1, "scheduled": 1, "queued": 2, "receiving": 3, "sending": 3, "sent": 4},
+    "accepted": 1,
+    "scheduled": 1,
+    "queued": 2,
+    "receiving": 3,
+    "sending": 3,
+    "sent": 4,
     **dict.fromkeys(("canceled", "failed", "undelivered", "partially_delivered", "received", "delivered"), 5),
     "read": 6,
 }
@@ -266,7 +271,9 @@ def spoken(sequence: list[str]) -> list[Said]:
 @pytest.mark.parametrize(
     ("sequence", "effects", "status", "error_code", "decided_by"), SEQUENCES.values(), ids=SEQUENCES.keys()
 )
-def test_what_each_event_does(sequence: list[str], effects: str, status: str, error_code: str | None, decided_by: int) -> None:
+def test_what_each_event_does(
+    sequence: list[str], effects: str, status: str, error_code: str | None, decided_by: int
+) -> None:
     """In the order of arrival; and what is known after all of them."""
     message, steps = fold(spoken(sequence))
     assert message is not None
@@ -286,7 +293,9 @@ def test_both_halves_of_a_race_within_one_second() -> None:
 
 
 FINAL = {
-    **dict.fromkeys(("delivered", "undelivered", "failed", "canceled", "read", "received", "partially_delivered"), True),
+    **dict.fromkeys(
+        ("delivered", "undelivered", "failed", "canceled", "read", "received", "partially_delivered"), True
+    ),
     **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent", "receiving", "teleported"), False),
 }
 
@@ -304,12 +313,18 @@ def test_rcs_that_fell_back_to_sms_has_the_route_that_was_used() -> None:
     read = say(3, "read", sender=None, channel="sms", to=None)
     for history in ([sent, delivered, read], [read, delivered, sent], [delivered, read, sent]):
         decided = state_of(history)
-        assert (decided["channel"], decided["from_address"], decided["to_address"]) == ("sms", "+15017122661", "+14155238886")
+        assert (decided["channel"], decided["from_address"], decided["to_address"]) == (
+            "sms",
+            "+15017122661",
+            "+14155238886",
+        )
 
 
 def test_what_is_reached_is_reached_once() -> None:
     """For projections that count messages, not events: each status and each error code once a message, in any order."""
-    _, steps = fold(spoken(["sent", "delivered", "sent", "undelivered 30003", "undelivered 30005", "failed 30003", "delivered"]))
+    _, steps = fold(
+        spoken(["sent", "delivered", "sent", "undelivered 30003", "undelivered 30005", "failed 30003", "delivered"])
+    )
     assert [step.reached for step in steps] == [True, True, False, True, False, True, False]
     assert [step.new_error_code for step in steps] == [False, False, False, True, True, False, False]
     assert [step.status_before for step in steps] == [None, "sent", *["delivered"] * 5]

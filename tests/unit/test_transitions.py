@@ -103,11 +103,20 @@ def test_a_transition_tells_what_changed() -> None:
     assert (first.reached, first.new_error_code, first.error_code, first.error_code_after) == (True, False, None, None)
     assert (first.channel, first.country, first.messaging_service_sid) == ("sms", "US", None)
     assert (first.sent_at, first.delivered_at) == (events[0].received_at, None)
-    assert (second.effect, second.new_error_code, second.error_code, second.error_code_after) == ("decided", True, "30003", "30003")
+    assert (second.effect, second.new_error_code, second.error_code, second.error_code_after) == (
+        "decided",
+        True,
+        "30003",
+        "30003",
+    )
     assert (third.effect, third.status_before, third.status_after) == ("corrected", "undelivered", "delivered")
     assert (third.error_code_after, third.delivered_at) == (None, events[2].received_at)
     assert (fourth.effect, fourth.status, fourth.status_after) == ("late", "queued", "delivered")
-    assert (fourth.position, fourth.received_at, fourth.message_sid) == (4, events[3].received_at, events[3].message_sid)
+    assert (fourth.position, fourth.received_at, fourth.message_sid) == (
+        4,
+        events[3].received_at,
+        events[3].message_sid,
+    )
     assert events[0].received_at > NOON
 
 

@@ -1,8 +1,20 @@
 """Connections that take one of our roles for the whole session, whoever ``DATABASE_URL`` logs in as."""
 
 from enum import StrEnum
+from typing import Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+
+_NETWORK: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds, but tcp_user_timeout milliseconds. Half a minute after a server has gone from the network its connections fail; by default
+that takes two hours (https://www.postgresql.org/docs/current/libpq-connect.html). ``DATABASE_URL`` may say otherwise."""
 
 
 class Role(StrEnum):
@@ -28,7 +40,8 @@ def conninfo(database_url: str, *, role: Role | None, application: str, timeout:
         options.append(f"-c role={role.value}")
     if timeout is not None:
         options.append(f"-c statement_timeout={int(timeout * 1000)}")
-    given.setdefault("connect_timeout", 5)
+    for name, value in _NETWORK.items():
+        given.setdefault(name, value)
     given["options"] = " ".join(options)
     given["application_name"] = application
     return make_conninfo("", **given)

@@ -72,10 +72,14 @@ class EmbeddedServer:
         if not _is_postmaster(self.pid, self._pgdata):
             return
         try:
-            _import_wheel().pg_ctl(["-m", "fast", "-w", "stop"], pgdata=self._pgdata, user=self._system_user, timeout=STOP_SECONDS)
+            _import_wheel().pg_ctl(
+                ["-m", "fast", "-w", "stop"], pgdata=self._pgdata, user=self._system_user, timeout=STOP_SECONDS
+            )
         except subprocess.SubprocessError as error:
             if _is_postmaster(self.pid, self._pgdata):
-                raise EmbeddedServerError(f"The embedded PostgreSQL did not stop: {error}\n{_log_tail(self._pgdata)}") from error
+                raise EmbeddedServerError(
+                    f"The embedded PostgreSQL did not stop: {error}\n{_log_tail(self._pgdata)}"
+                ) from error
 
 
 def _run_wheel(pgdata: Path) -> Any:
@@ -175,7 +179,9 @@ def _is_postmaster(pid: str | int, pgdata: Path) -> bool:
 def _belongs(process: psutil.Process, pgdata: Path) -> bool:
     """Whether it is a process of the server on this directory, where all of them work. Another user's cannot be."""
     try:
-        return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(pgdata)
+        return (
+            process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(pgdata)
+        )
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 
@@ -225,7 +231,9 @@ def open_database(database_url: str | None, data_dir: Path) -> Iterator[str]:
         if not alone:
             url = running_url(data_dir)
             if url is None:
-                raise EmbeddedServerError(f"The embedded PostgreSQL in {data_dir} is just starting; try again in a moment.")
+                raise EmbeddedServerError(
+                    f"The embedded PostgreSQL in {data_dir} is just starting; try again in a moment."
+                )
             yield url
             return
         server = EmbeddedServer.start(data_dir)

@@ -145,4 +145,3 @@ def origin_forms(origin: str) -> tuple[str, ...]:
     if at:
         forms += [f"{scheme}://{userinfo}@{place}" for place in (host_port, host, with_port)]
     return tuple(dict.fromkeys(forms))
-

@@ -39,7 +39,9 @@ OUTCOMES: Final[dict[str, int]] = {
 """Strength of each outcome, weakest first. A late receipt corrects a failure, never the reverse; statuses that are no outcome
 have strength 0."""
 
-FINAL: Final[frozenset[str]] = frozenset({"delivered", "undelivered", "failed", "canceled", "read", "received", "partially_delivered"})
+FINAL: Final[frozenset[str]] = frozenset(
+    {"delivered", "undelivered", "failed", "canceled", "read", "received", "partially_delivered"}
+)
 """Statuses after which nothing more is waited for."""
 
 
