@@ -35,8 +35,14 @@ _log = structlog.get_logger()
 BACKLOG: Final = 4096
 """Connections that wait to be accepted: a campaign's callbacks come in bursts, and `connection: close` makes each a new one."""
 
-STOP_SECONDS: Final = WORKER_STOP_SECONDS + 2
-"""How long a child may take to stop before it is killed."""
+WORKER_SECONDS: Final = WORKER_STOP_SECONDS + 2
+"""How long a web worker may take to stop before it is killed."""
+
+PROJECTOR_SECONDS: Final = 5
+"""The same for the projector, which a database that stands still keeps waiting; its transaction is then undone."""
+
+STOP_SECONDS: Final = WORKER_SECONDS + PROJECTOR_SECONDS
+"""How long a stop may take, without that of an embedded PostgreSQL."""
 
 CHECK_SECONDS: Final = 0.2
 """How often children are looked after."""
@@ -54,8 +60,12 @@ MIGRATE_SECONDS: Final = 1.0
 class Child:
     """A process that is started again when it ends."""
 
-    def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], descriptors: tuple[int, ...]) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], environment: Mapping[str, str], descriptors: tuple[int, ...], stop_seconds: float
+    ) -> None:
+        """stop_seconds: how long it may take to stop."""
         self.name = name
+        self._stop_seconds = stop_seconds
         self._arguments = arguments
         self._environment = dict(environment)
         self._descriptors = descriptors
@@ -95,9 +105,9 @@ class Child:
         if self._process is None:
             return
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(self._stop_seconds)
         except subprocess.TimeoutExpired:
-            _log.error("child.killed", child=self.name, pid=self._process.pid, reason=f"did not stop in {STOP_SECONDS} s")
+            _log.error("child.killed", child=self.name, pid=self._process.pid, reason=f"did not stop in {self._stop_seconds} s")
             self._process.kill()
             self._process.wait()
 
@@ -178,9 +188,9 @@ def _children(
     }
     for worker in range(settings.workers):
         environment = {**shared, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)}
-        yield Child(f"web-{worker}", ["-m", "tracker.web.worker"], environment, (listener, parent_pipe))
+        yield Child(f"web-{worker}", ["-m", "tracker.web.worker"], environment, (listener, parent_pipe), WORKER_SECONDS)
     if project:
-        yield Child(PROJECTOR, ["-m", "tracker", "project"], shared, (parent_pipe,))
+        yield Child(PROJECTOR, ["-m", "tracker", "project"], shared, (parent_pipe,), PROJECTOR_SECONDS)
 
 
 def _listen(host: str, port: int) -> socket.socket:
