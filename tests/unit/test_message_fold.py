@@ -16,7 +16,7 @@ PHASES = {
     "accepted": 1,
     "scheduled": 1,
     "queued": 2,
-    "receiving": 3,
+    "receiving": 2,
     "sending": 3,
     "sent": 4,
     **dict.fromkeys(("canceled", "failed", "undelivered", "partially_delivered", "received", "delivered"), 5),
