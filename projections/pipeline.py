@@ -103,7 +103,7 @@ class Pipeline:
                     name = projection.name
                     projection.fold(batch)
             except Exception as error:  # noqa: BLE001  # stops the projection, with the reason
-                return poisoned(name, said.position, error)
+                return RebuildError(f"{name} cannot take in the event at position {said.position}: {explain(error)}")
         return None
 
     def _write(self, changes: "Sequence[tuple[Projection[Any], Any]]", before: int, events: Sequence[Said], on_batch: OnBatch) -> None:
@@ -152,13 +152,8 @@ def write(connection: Connection, projection: Projection[Any], changes: object, 
         projection.write(connection, changes)
     except Exception as error:
         if is_poison(error):
-            raise poisoned(projection.name, after, error) from error
+            raise RebuildError(f"{projection.name} cannot take in the events up to position {after}: {explain(error)}") from error
         raise
     checkpoint = {"name": projection.name, "version": projection.version, "from": before, "to": after}
     if connection.execute(query("move_checkpoint"), checkpoint).fetchone() is None:
         raise RebuildError(f"The rebuild of {projection.name} was changed by somebody else; run it again.")
-
-
-def poisoned(name: str, position: int, error: Exception) -> RebuildError:
-    """What to tell the operator of an event that cannot be taken in."""
-    return RebuildError(f"{name} cannot take in the events up to position {position}: {explain(error)}")

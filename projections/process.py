@@ -2,13 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import structlog
 
 from projections.catalogue import PROJECTIONS
+from projections.projection import Projection
 from projections.runner import BATCH_EVENTS, CheckpointMovedError, Runner
 
 _log = structlog.get_logger()
@@ -33,14 +35,21 @@ MAX_RETRY_SECONDS = 5.0
 """The longest pause between attempts to reach the database."""
 
 
-def project(conninfo: str, instance_id: UUID, stop: threading.Event, on_active: Callable[[], object] = lambda: None) -> None:
+def project(
+    conninfo: str,
+    instance_id: UUID,
+    stop: threading.Event,
+    on_active: Callable[[], object] = lambda: None,
+    *,
+    projections: Sequence[Projection[Any]] = PROJECTIONS,
+) -> None:
     """Keep the projections until ``stop`` is set. on_active: called whenever this process became the active runner."""
     pause = 0.1
     while not stop.is_set():
         try:
             with psycopg.connect(conninfo, autocommit=True) as connection:
                 pause = 0.1
-                _run(connection, instance_id, stop, on_active)
+                _run(Runner(connection, projections), instance_id, stop, on_active)
         except (psycopg.Error, CheckpointMovedError) as error:
             _log.warning("runner.interrupted", reason=f"{type(error).__name__}: {error}", retry_seconds=pause)
             stop.wait(pause)
@@ -58,10 +67,7 @@ def catch_up(conninfo: str, instance_id: UUID) -> bool:
         return True
 
 
-def _run(
-    connection: psycopg.Connection, instance_id: UUID, stop: threading.Event, on_active: Callable[[], object]
-) -> None:
-    runner = Runner(connection, PROJECTIONS)
+def _run(runner: Runner, instance_id: UUID, stop: threading.Event, on_active: Callable[[], object]) -> None:
     waiting_since = time.monotonic()
     while not runner.try_to_start(instance_id):
         if waiting_since:

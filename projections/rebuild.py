@@ -22,10 +22,10 @@ from projections.comparison import Rebuilt, TableDifferences
 from projections.message import Said
 from projections.pipeline import BATCH_EVENTS, MAX_MESSAGES, Connection, Pipeline, write
 from projections.projection import Projection
-from projections.runner import read_earlier_events, read_events
+from projections.runner import explain, read_earlier_events, read_events
 from projections.transitions import Messages
 from tracker.database.queries import query
-from tracker.errors import RebuildError
+from tracker.errors import DatabaseUnavailableError, MigrationError, RebuildError
 from tracker.log.packing import register_packed_arrays
 
 _log = structlog.get_logger()
@@ -198,15 +198,21 @@ def _gap(position: int) -> RebuildError:
 
 @contextmanager
 def rebuilding(
-    conninfo: str, projections: Sequence[Projection[Any]], on_progress: OnProgress, *, batch_events: int = BATCH_EVENTS
+    conninfo: str,
+    projections: Sequence[Projection[Any]],
+    on_progress: OnProgress,
+    *,
+    batch_events: int = BATCH_EVENTS,
+    max_messages: int = MAX_MESSAGES,
 ) -> Iterator[Rebuild]:
     """A rebuild of these projections; the connections are closed when the block ends.
 
     conninfo: as the owner of the tables.
 
-    Raises RebuildError when another rebuild is under way on this database.
+    Raises RebuildError when another rebuild is under way on this database, DatabaseUnavailableError when there is none, MigrationError
+    when it lacks our tables.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack, _explained():
         control = stack.enter_context(_connect(conninfo, "on"))
         acquired = control.execute(query("try_rebuild_lock"), {"key": REBUILD_LOCK}).fetchone()
         if acquired is None or not acquired[0]:
@@ -216,9 +222,23 @@ def rebuilding(
             stack.enter_context(_connect(conninfo, "off")),
             control,
             batch_events=batch_events,
+            max_messages=max_messages,
         )
         stack.enter_context(_rare_collections())
         yield Rebuild(control, pipeline, projections, on_progress)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What an operator can mend, in words."""
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
+        raise MigrationError("The database's schema is not this program's: run `tracker migrate`.") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise RebuildError(f"{explain(error)}. A rebuild creates tables: DATABASE_URL must log in as their owner.") from error
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(f"No connection to the database: {error}") from error
 
 
 @contextmanager
