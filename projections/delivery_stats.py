@@ -25,7 +25,16 @@ from tracker.log.packing import PackedArray, pack_datetimes, pack_int8, pack_tex
 
 CountName = Literal["messages", "sent", "delivered", "undelivered", "failed", "read", "errors", "corrected"]
 
-COUNTS: Final[tuple[CountName, ...]] = ("messages", "sent", "delivered", "undelivered", "failed", "read", "errors", "corrected")
+COUNTS: Final[tuple[CountName, ...]] = (
+    "messages",
+    "sent",
+    "delivered",
+    "undelivered",
+    "failed",
+    "read",
+    "errors",
+    "corrected",
+)
 """What a row counts, in the order of its columns; the migration says what each means."""
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
@@ -58,7 +67,9 @@ class DeliveryStats:
     def fold(self, batch: Batch) -> StatsChanges:
         """What to add."""
         changes = StatsChanges({}, {})
-        counting = [each for each in batch.transitions if each.reached or each.new_error_code or each.effect == "corrected"]
+        counting = [
+            each for each in batch.transitions if each.reached or each.new_error_code or each.effect == "corrected"
+        ]
         for minute, transitions in _by_minute(counting, [each.received_at for each in counting]):
             for group in alike(transitions):
                 _count(changes.counts, minute, group)

@@ -168,7 +168,11 @@ def _effect(fact: Fact, before: Fact, known: Iterable[Fact], reached: bool) -> E
     if fact.key < before.key:
         return "late"
     # Reading confirms a delivery; everything else that replaces an outcome changes it.
-    changes_outcome = before.status in FINAL and fact.status != before.status and (before.status, fact.status) != ("delivered", "read")
+    changes_outcome = (
+        before.status in FINAL
+        and fact.status != before.status
+        and (before.status, fact.status) != ("delivered", "read")
+    )
     return "corrected" if changes_outcome else "decided"
 
 

@@ -115,7 +115,11 @@ def _changes(group: Sequence[Transition]) -> Iterator[_Part]:
     if event.reached and event.status == "failed" and failed_fee_applies(event.error_code):
         yield "twilio_failed_message_fees_usd_total", {}, _times(group, _FEE)
     if event.error_code and event.new_error_code:
-        yield "twilio_message_errors_total", {"error_code": metric_label(event.error_code), "channel": channel}, _times(group)
+        yield (
+            "twilio_message_errors_total",
+            {"error_code": metric_label(event.error_code), "channel": channel},
+            _times(group),
+        )
     if completes_delivery(event):
         yield from _latencies(group, channel)
 

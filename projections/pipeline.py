@@ -82,7 +82,9 @@ class Pipeline:
         limit = min(self._batch_events, until - position)
         return read_events(self._reader, position, limit) if limit > 0 else []
 
-    def _fold(self, group: Sequence[Projection[Any]], messages: Messages, events: Sequence[Said]) -> "list[tuple[Projection[Any], Any]]":
+    def _fold(
+        self, group: Sequence[Projection[Any]], messages: Messages, events: Sequence[Said]
+    ) -> "list[tuple[Projection[Any], Any]]":
         before = messages.position
         try:
             batch = messages.advance(events)
@@ -92,7 +94,9 @@ class Pipeline:
                 raise
             raise self._find_poison(group, before, events) or error from error
 
-    def _find_poison(self, group: Sequence[Projection[Any]], before: int, events: Sequence[Said]) -> RebuildError | None:
+    def _find_poison(
+        self, group: Sequence[Projection[Any]], before: int, events: Sequence[Said]
+    ) -> RebuildError | None:
         """The event that raises, folded again one by one; None when none does so alone."""
         messages = Messages(before, EarlierEvents(self._history, from_start=False), self._max_messages)
         for said in events:
@@ -106,7 +110,9 @@ class Pipeline:
                 return RebuildError(f"{name} cannot take in the event at position {said.position}: {explain(error)}")
         return None
 
-    def _write(self, changes: "Sequence[tuple[Projection[Any], Any]]", before: int, events: Sequence[Said], on_batch: OnBatch) -> None:
+    def _write(
+        self, changes: "Sequence[tuple[Projection[Any], Any]]", before: int, events: Sequence[Said], on_batch: OnBatch
+    ) -> None:
         after = events[-1].position
         with self._writer.transaction():
             for projection, change in changes:
@@ -152,7 +158,9 @@ def write(connection: Connection, projection: Projection[Any], changes: object, 
         projection.write(connection, changes)
     except Exception as error:
         if is_poison(error):
-            raise RebuildError(f"{projection.name} cannot take in the events up to position {after}: {explain(error)}") from error
+            raise RebuildError(
+                f"{projection.name} cannot take in the events up to position {after}: {explain(error)}"
+            ) from error
         raise
     checkpoint = {"name": projection.name, "version": projection.version, "from": before, "to": after}
     if connection.execute(query("move_checkpoint"), checkpoint).fetchone() is None:

@@ -12,7 +12,11 @@ _NOTHING: Final[tuple[Reached, ...]] = ()
 _DELIVERED: Final[tuple[Reached, ...]] = ("delivered",)
 _READ: Final[tuple[Reached, ...]] = ("read",)
 _DELIVERED_AND_READ: Final[tuple[Reached, ...]] = ("delivered", "read")
-_ALONE: Final[dict[str, tuple[Reached, ...]]] = {"sent": ("sent",), "undelivered": ("undelivered",), "failed": ("failed",)}
+_ALONE: Final[dict[str, tuple[Reached, ...]]] = {
+    "sent": ("sent",),
+    "undelivered": ("undelivered",),
+    "failed": ("failed",),
+}
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 

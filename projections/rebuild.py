@@ -105,7 +105,15 @@ class Rebuild:
         finally:
             self._connection.isolation_level = None
         position = self._positions[projection.name]
-        return Rebuilt(projection.name, projection.version, target.live_version, position, target.live_position, tables, switched=False)
+        return Rebuilt(
+            projection.name,
+            projection.version,
+            target.live_version,
+            position,
+            target.live_position,
+            tables,
+            switched=False,
+        )
 
     def switch(self, projection: Projection[Any]) -> None:
         """Take in what came since, and put the new tables in the place of the live ones. Raises RebuildError."""
@@ -118,7 +126,9 @@ class Rebuild:
                     self._call("switch_projection", projection)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
                 self._positions[projection.name] = before
-                _log.warning("rebuild.delayed", projection=projection.name, attempt=attempt, reason=str(error).splitlines()[0])
+                _log.warning(
+                    "rebuild.delayed", projection=projection.name, attempt=attempt, reason=str(error).splitlines()[0]
+                )
                 time.sleep(SWITCH_PAUSE_SECONDS)
             else:
                 _log.info("rebuild.switched", projection=projection.name, position=self._positions[projection.name])
@@ -143,7 +153,9 @@ class Rebuild:
             start = min(self._positions[name] for name in behind)
             group = [each for each in self._projections if each.name in behind and self._positions[each.name] == start]
             # No further than where the next one waits, to go on with it.
-            stops = [targets[each.name] for each in group] + [self._positions[name] for name in behind if self._positions[name] > start]
+            stops = [targets[each.name] for each in group] + [
+                self._positions[name] for name in behind if self._positions[name] > start
+            ]
             self._advance(group, start, min(stops), max(targets.values()))
 
     def _advance(self, group: Sequence[Projection[Any]], start: int, until: int, last: int) -> None:
@@ -193,7 +205,9 @@ class Rebuild:
 
 
 def _gap(position: int) -> RebuildError:
-    return RebuildError(f"The log has a gap after position {position} that does not close; see what the log's readers may assume.")
+    return RebuildError(
+        f"The log has a gap after position {position} that does not close; see what the log's readers may assume."
+    )
 
 
 @contextmanager
@@ -236,7 +250,9 @@ def _explained() -> Iterator[None]:
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
         raise MigrationError("The database's schema is not this program's: run `tracker migrate`.") from error
     except psycopg.errors.InsufficientPrivilege as error:
-        raise RebuildError(f"{explain(error)}. A rebuild creates tables: DATABASE_URL must log in as their owner.") from error
+        raise RebuildError(
+            f"{explain(error)}. A rebuild creates tables: DATABASE_URL must log in as their owner."
+        ) from error
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(f"No connection to the database: {error}") from error
 

@@ -89,7 +89,12 @@ class Runner:
         """Go on with projections that had stopped and have been rebuilt since, from where the rebuild left off."""
         for name, version, position, failed_position, _ in self._connection.execute(query("read_checkpoints")):
             projection = self._projections.get(name)
-            if projection is None or name in self._positions or failed_position is not None or projection.version != version:
+            if (
+                projection is None
+                or name in self._positions
+                or failed_position is not None
+                or projection.version != version
+            ):
                 continue
             self._positions[name] = position
             _log.info("projection.resumed", projection=name, position=position)
@@ -101,7 +106,9 @@ class Runner:
             if projection is None:
                 continue
             if projection.version != version:
-                reason = f"its rows are of version {version}, the program's is {projection.version}: tracker rebuild {name}"
+                reason = (
+                    f"its rows are of version {version}, the program's is {projection.version}: tracker rebuild {name}"
+                )
                 self._stop_projection(projection, position, reason)
                 continue
             positions[name] = position
@@ -125,7 +132,9 @@ class Runner:
             self._advance_to_poison(projection, position, events)
         return len(events)
 
-    def _take_in(self, messages: Messages, group: Sequence[Projection[Any]], events: Sequence[Said]) -> list[Projection[Any]]:
+    def _take_in(
+        self, messages: Messages, group: Sequence[Projection[Any]], events: Sequence[Said]
+    ) -> list[Projection[Any]]:
         """Fold and write the events for each projection of the group; those whose fold raised, whose tables are untouched."""
         before = messages.position
         failed: list[Projection[Any]] = []
@@ -158,14 +167,21 @@ class Runner:
                 if not is_poison(error):
                     raise
                 self._stop_projection(projection, said.position, explain(error))
-                _log.exception("projection.stopped", projection=projection.name, position=said.position, message_sid=said.message_sid)
+                _log.exception(
+                    "projection.stopped",
+                    projection=projection.name,
+                    position=said.position,
+                    message_sid=said.message_sid,
+                )
                 return
             self._positions[projection.name] = messages.position
 
     def _move_checkpoint(self, projection: Projection[Any], before: int, after: int) -> None:
         checkpoint = {"name": projection.name, "version": projection.version, "from": before, "to": after}
         if self._connection.execute(query("move_checkpoint"), checkpoint).fetchone() is None:
-            raise CheckpointMovedError(f"{projection.name} no longer stands at {before} with version {projection.version}")
+            raise CheckpointMovedError(
+                f"{projection.name} no longer stands at {before} with version {projection.version}"
+            )
 
     def _stop_projection(self, projection: Projection[Any], position: int, reason: str) -> None:
         self._positions.pop(projection.name, None)
@@ -195,7 +211,9 @@ def read_events(connection: psycopg.Connection[TupleRow], after: int, limit: int
     return contiguous(_select(connection, "read_log", {"after": after, "limit": limit}), after)
 
 
-def read_earlier_events(connection: psycopg.Connection[TupleRow], message_sids: Sequence[str], until: int) -> list[Said]:
+def read_earlier_events(
+    connection: psycopg.Connection[TupleRow], message_sids: Sequence[str], until: int
+) -> list[Said]:
     """The events of some messages up to and including a position, in log order."""
     return _select(connection, "read_earlier_events", {"message_sids": list(message_sids), "until": until})
 

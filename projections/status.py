@@ -83,7 +83,9 @@ def read_status(connection: psycopg.Connection[Any], projections: Sequence[Proje
         for name, version in program.items()
         if name not in {each.name for each in found}
     ]
-    return Status(runner["log_position"], runner["is_active"], runner["instance_id"], runner["acquired_at"], found + missing)
+    return Status(
+        runner["log_position"], runner["is_active"], runner["instance_id"], runner["acquired_at"], found + missing
+    )
 
 
 def _status(row: dict[str, Any], program_version: int | None) -> ProjectionStatus:

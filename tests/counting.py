@@ -93,7 +93,11 @@ _PARAMETERS: dict[str, Any] = {
 
 def log_counts(connection: psycopg.Connection[Any]) -> Values:
     """What the log says, but for the events by effect and the open messages."""
-    rows = [row for statement in (_REACHED, _ERRORS, _FEES, _LATENCIES) for row in connection.execute(statement, _PARAMETERS)]
+    rows = [
+        row
+        for statement in (_REACHED, _ERRORS, _FEES, _LATENCIES)
+        for row in connection.execute(statement, _PARAMETERS)
+    ]
     return {(metric, frozenset(labels.items())): Decimal(value) for metric, labels, value in rows if value}
 
 
@@ -119,5 +123,8 @@ def assert_exact(connection: psycopg.Connection[Any]) -> None:
     )
     for name in ("sent", "delivered", "undelivered", "failed", "read"):
         query = "SELECT (SELECT coalesce(sum(value), 0) FROM metric_counters WHERE metric = %s), (SELECT coalesce(sum({}), 0) FROM delivery_stats)"
-        counted, kept = connection.execute(query.format(name), [f"twilio_messages_{name}_total"]).fetchone() or (None, 0)
+        counted, kept = connection.execute(query.format(name), [f"twilio_messages_{name}_total"]).fetchone() or (
+            None,
+            0,
+        )
         assert counted == kept, name

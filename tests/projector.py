@@ -32,9 +32,17 @@ class Projector:
 def projecting(database_url: str, data_dir: Path) -> Iterator[Projector]:
     """A projector until the block ends."""
     instance_id = uuid4()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))}
-    environment |= {"DATABASE_URL": database_url, "TRACKER_DATA_DIR": str(data_dir), "TRACKER_INSTANCE_ID": str(instance_id)}
-    process = subprocess.Popen([sys.executable, "-m", "tracker", "project"], env=environment, cwd=Path(__file__).parents[1])
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
+    }
+    environment |= {
+        "DATABASE_URL": database_url,
+        "TRACKER_DATA_DIR": str(data_dir),
+        "TRACKER_INSTANCE_ID": str(instance_id),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker", "project"], env=environment, cwd=Path(__file__).parents[1]
+    )
     try:
         yield Projector(process, instance_id)
     finally:

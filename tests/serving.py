@@ -20,7 +20,7 @@ import psutil
 from twilio.request_validator import RequestValidator
 
 ACCOUNT_SID = "AC0123456789abcdef0123456789abcdef"
-TOKEN = "5d41402abc4b2a76b9719d911017c592"  # noqa: S105  # of nobody's account
+TOKEN = "5d41402abc4b2a76b9719d911017c592"  # of nobody's account
 PATH = "/webhooks/twilio/status"
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 PATIENCE = 30.0
@@ -51,16 +51,17 @@ class Tracker:
         """What is signed."""
         return self.base_url + PATH
 
-    def post(self, params: Mapping[str, str] | list[tuple[str, str]], *, query: str = "", **headers: str) -> httpx.Response:
+    def post(
+        self, params: Mapping[str, str] | list[tuple[str, str]], *, query: str = "", **headers: str
+    ) -> httpx.Response:
         """Post a callback, signed by twilio's own library. headers replace or add to the usual ones."""
         pairs = list(params.items()) if isinstance(params, Mapping) else params
         url = self.webhook_url + (f"?{query}" if query else "")
         return self.client.post(
             url.removeprefix(self.base_url),
             content=urlencode(pairs),
-            headers={"content-type": FORM, "x-twilio-signature": sign(url, pairs)} | {
-                name.replace("_", "-"): value for name, value in headers.items()
-            },
+            headers={"content-type": FORM, "x-twilio-signature": sign(url, pairs)}
+            | {name.replace("_", "-"): value for name, value in headers.items()},
         )
 
     def post_ok(self, status: str, number: int) -> None:
@@ -97,7 +98,11 @@ class Tracker:
 
     def wait_drained(self) -> None:
         """Until nothing is in the spool any more."""
-        wait_until(lambda: self.answers("/healthz") and self.metric("tracker_spool_events") == 0, "the spool to empty", seconds=60)
+        wait_until(
+            lambda: self.answers("/healthz") and self.metric("tracker_spool_events") == 0,
+            "the spool to empty",
+            seconds=60,
+        )
 
     def answers(self, path: str) -> bool:
         """Whether the path is answered with 200 just now."""
@@ -163,7 +168,11 @@ def free_port() -> int:
 
 @contextmanager
 def running_tracker(
-    database_url: str | None = None, *arguments: str, data_dir: Path | None = None, port: int | None = None, **environment: str
+    database_url: str | None = None,
+    *arguments: str,
+    data_dir: Path | None = None,
+    port: int | None = None,
+    **environment: str,
 ) -> Iterator[Tracker]:
     """A server until the block ends. database_url: None for an embedded one. environment: further settings."""
     with tempfile.TemporaryDirectory(prefix="tracker-serve-") as temporary:
@@ -177,9 +186,15 @@ def running_tracker(
             **({"DATABASE_URL": database_url} if database_url else {}),
             **environment,
         }
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
+        }
         process = subprocess.Popen(
-            [sys.executable, "-m", "tracker", "serve", *arguments], env=inherited | settings, cwd=Path(__file__).parents[1]
+            [sys.executable, "-m", "tracker", "serve", *arguments],
+            env=inherited | settings,
+            cwd=Path(__file__).parents[1],
         )
         tracker = Tracker(process, port, directory)
         try:

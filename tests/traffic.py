@@ -44,7 +44,7 @@ _WAYS: tuple[tuple[tuple[str, str | None], ...], ...] = (
 
 def traffic(seed: int, messages: int, first: int = 1) -> list[NewEvent]:
     """The events of so many messages, numbered from ``first``, in order of arrival. The same for the same numbers, but for event ids."""
-    random = Random(f"{seed} {first}")  # noqa: S311  # repeatable, and no secret
+    random = Random(f"{seed} {first}")  # repeatable, and no secret
     timed: list[tuple[float, NewEvent]] = []
     for number in range(first, first + messages):
         timed += _events(random, number)
@@ -62,7 +62,11 @@ def _events(random: Random, number: int) -> list[tuple[float, NewEvent]]:
     for status, code in random.choice(_WAYS):
         received += random.choice([0.0, 0.5, 4.0, 700.0])
         for _ in range(random.choice([1, 1, 1, 2])):
-            date = random.choice([None, "2603011200", "7001010000", "9912312359", "26030"]) if status in {"delivered", "undelivered"} else None
+            date = (
+                random.choice([None, "2603011200", "7001010000", "9912312359", "26030"])
+                if status in {"delivered", "undelivered"}
+                else None
+            )
             # The spool, and other servers, bring events into the log long after they were received, and before older ones.
             arrives = received + random.choice([0.0, 0.0, 0.1, 30.0, 5000.0])
             callback = Callback("AC" + "1" * 32, sid, status, code, date, channel, "+15017122661", to, service)

@@ -61,7 +61,12 @@ class Child:
     """A process that is started again when it ends."""
 
     def __init__(
-        self, name: str, arguments: list[str], environment: Mapping[str, str], descriptors: tuple[int, ...], stop_seconds: float
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        descriptors: tuple[int, ...],
+        stop_seconds: float,
     ) -> None:
         """stop_seconds: how long it may take to stop."""
         self.name = name
@@ -107,7 +112,9 @@ class Child:
         try:
             self._process.wait(self._stop_seconds)
         except subprocess.TimeoutExpired:
-            _log.error("child.killed", child=self.name, pid=self._process.pid, reason=f"did not stop in {self._stop_seconds} s")
+            _log.error(
+                "child.killed", child=self.name, pid=self._process.pid, reason=f"did not stop in {self._stop_seconds} s"
+            )
             self._process.kill()
             self._process.wait()
 
@@ -136,7 +143,9 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     with exclusively(settings.data_dir) as alone, contextlib.ExitStack() as resources:
         if not alone:
-            raise TrackerError(f"Another server runs on {settings.data_dir}: stop it, or set TRACKER_DATA_DIR to another directory.")
+            raise TrackerError(
+                f"Another server runs on {settings.data_dir}: stop it, or set TRACKER_DATA_DIR to another directory."
+            )
         listener = resources.enter_context(_listen(settings.host, settings.port))
         database = _Database(settings)
         resources.callback(database.stop)
@@ -165,7 +174,10 @@ def serve(
 
 def _stop_all(children: list[Child]) -> None:
     """Web workers first: what they append while stopping, the projector still takes in."""
-    for group in ([child for child in children if child.name != PROJECTOR], [child for child in children if child.name == PROJECTOR]):
+    for group in (
+        [child for child in children if child.name != PROJECTOR],
+        [child for child in children if child.name == PROJECTOR],
+    ):
         for child in group:
             child.tell_to_stop()
         for child in group:
@@ -202,7 +214,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise TrackerError(f"Cannot listen on {host}:{port}: {error.strerror}. Set TRACKER_HOST or TRACKER_PORT.") from error
+        raise TrackerError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Set TRACKER_HOST or TRACKER_PORT."
+        ) from error
     listener.set_inheritable(True)
     return listener
 

@@ -51,7 +51,9 @@ def test_every_state_is_what_the_simulator_says_it_should_be(tracker: Tracker) -
     listed: dict[str, Any] = {}
     cursor = ""
     while True:
-        page = tracker.client.get("/api/messages", params={"limit": 100, **({"cursor": cursor} if cursor else {})}).json()
+        page = tracker.client.get(
+            "/api/messages", params={"limit": 100, **({"cursor": cursor} if cursor else {})}
+        ).json()
         listed |= {message["message_sid"]: message for message in page["messages"]}
         cursor = page["next_cursor"]
         if not cursor:
@@ -69,7 +71,9 @@ def test_history_explains_a_late_event(tracker: Tracker) -> None:
     late = next(
         sid
         for sid in sids
-        if any(event["effect"] == "late" for event in tracker.client.get(f"/api/messages/{sid}/events").json()["events"])
+        if any(
+            event["effect"] == "late" for event in tracker.client.get(f"/api/messages/{sid}/events").json()["events"]
+        )
     )
     table = command(tracker, "history", late)
     assert table.returncode == 0, table.stderr
@@ -111,7 +115,9 @@ def test_sigterm_and_ctrl_c_stop_everything(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         with running_tracker(data_dir=tmp_path) as tracker:
             processes = psutil.Process(tracker.process.pid).children(recursive=True)
-            processes.append(psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()[0])))
+            processes.append(
+                psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+            )
             assert tracker.stop(number) == 0
             assert not alive(processes)
 

@@ -5,7 +5,7 @@ from typing import Final
 from tracker.web.webhook import PATH
 
 ACCOUNT_SID: Final = "AC0123456789abcdef0123456789abcdef"
-AUTH_TOKEN: Final = "5d41402abc4b2a76b9719d911017c592"  # noqa: S105  # of nobody's account
+AUTH_TOKEN: Final = "5d41402abc4b2a76b9719d911017c592"  # of nobody's account
 
 HOST: Final = "status.example.com"
 PUBLIC_BASE_URL: Final = f"https://{HOST}"

@@ -60,7 +60,9 @@ class Load:
         if connection is not None:
             connection.close()
 
-    def _post(self, connection: http.client.HTTPConnection | None, sid: str, status: str) -> http.client.HTTPConnection | None:
+    def _post(
+        self, connection: http.client.HTTPConnection | None, sid: str, status: str
+    ) -> http.client.HTTPConnection | None:
         """Post one callback; the connection to go on with, None when it broke."""
         params, token = callback(status, sid), str(uuid4())
         connection = connection or http.client.HTTPConnection("127.0.0.1", self._tracker.port, timeout=TIMEOUT)
@@ -101,7 +103,9 @@ def under_load(tracker: Tracker, threads: int = 4) -> Iterator[Load]:
 def assert_nothing_lost(load: Load, database_url: str) -> None:
     """Acknowledged = stored, exactly once; positions dense; every row of message_state is the fold of its events."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        stored = connection.execute("SELECT idempotency_token, message_sid, status FROM events ORDER BY position").fetchall()
+        stored = connection.execute(
+            "SELECT idempotency_token, message_sid, status FROM events ORDER BY position"
+        ).fetchall()
         positions = [row[0] for row in connection.execute("SELECT position FROM events ORDER BY position")]
         head = connection.execute(query("read_log_head")).fetchone()
         assert positions == list(range(1, len(positions) + 1))

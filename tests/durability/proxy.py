@@ -17,7 +17,9 @@ class CuttingProxy:
         parts = urlsplit(server_url)
         self._target = f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432"
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"postgresql://{parts.username}@127.0.0.1:{self._listener.getsockname()[1]}{parts.path}?sslmode=disable"
+        self.url = (
+            f"postgresql://{parts.username}@127.0.0.1:{self._listener.getsockname()[1]}{parts.path}?sslmode=disable"
+        )
         self.cuts = 0
         """Answers swallowed so far."""
         self._armed = threading.Event()

@@ -45,7 +45,8 @@ def test_no_reader_ever_misses_an_event(postgres: PostgresForTests) -> None:
             with under_load(tracker, threads=8) as load:
                 load.wait_for(600)
             wait_until(
-                lambda: all(len(reader.positions) >= len(load.acknowledged) for reader in readers), "the readers to catch up"
+                lambda: all(len(reader.positions) >= len(load.acknowledged) for reader in readers),
+                "the readers to catch up",
             )
         finally:
             for reader in readers:

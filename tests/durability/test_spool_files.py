@@ -88,7 +88,9 @@ def test_sigkill_during_a_drain(database_url: str, tmp_path: Path) -> None:
 def test_a_drain_beside_live_traffic(database_url: str, tmp_path: Path) -> None:
     """New callbacks go straight to the database meanwhile, and nothing is stored twice or out of the journal's order."""
     events = [
-        msgspec.structs.replace(event, evidence=msgspec.structs.replace(event.evidence, idempotency_token=f"token {number}"))
+        msgspec.structs.replace(
+            event, evidence=msgspec.structs.replace(event.evidence, idempotency_token=f"token {number}")
+        )
         for number, event in enumerate(new_events(20_000, start=10**6))
     ]
     fill(tmp_path / "spool" / "worker-0.sqlite", events)
@@ -100,7 +102,9 @@ def test_a_drain_beside_live_traffic(database_url: str, tmp_path: Path) -> None:
         assert tracker.metric('tracker_callbacks_total{result="appended"}') > 0
         assert_nothing_lost(load, database_url)
         identities = {UUID(bytes=event.event_id) for event in events}
-        assert [found for _, found in stored(database_url) if found in identities] == [identity for _, identity in numbered(events)]
+        assert [found for _, found in stored(database_url) if found in identities] == [
+            identity for _, identity in numbered(events)
+        ]
 
 
 @pytest.fixture
@@ -269,7 +273,9 @@ def test_spools_of_workers_that_are_there_no_longer(database_url: str, tmp_path:
         wait_until(lambda: len(stored(database_url)) == 900, "all to be drained")
         assert stored(database_url)[:300] == numbered(own)
         wait_until(
-            lambda: {path.name for path in (tmp_path / "spool").glob("*.sqlite")} == {"worker-0.sqlite", "worker-1.sqlite"},
+            lambda: (
+                {path.name for path in (tmp_path / "spool").glob("*.sqlite")} == {"worker-0.sqlite", "worker-1.sqlite"}
+            ),
             "the files to go",
         )
         tracker.wait_drained()

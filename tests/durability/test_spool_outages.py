@@ -134,7 +134,9 @@ def test_a_database_that(way: str, postgres: PostgresForTests) -> None:
         login = f"login_{urlsplit(database_url).path.strip('/')}"
         url = urlsplit(database_url)
         with psycopg.connect(postgres.url, autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE tracker_service, tracker_projector").format(sql.Identifier(login)))
+            admin.execute(
+                sql.SQL("CREATE ROLE {} LOGIN IN ROLE tracker_service, tracker_projector").format(sql.Identifier(login))
+            )
             try:
                 as_login = url._replace(netloc=f"{login}@{url.netloc.rpartition('@')[2]}").geturl()
                 break_and_mend(admin, database_url, as_login, *REFUSALS[way])
@@ -151,7 +153,9 @@ def break_and_mend(admin: psycopg.Connection, database_url: str, login_url: str,
             # What is set for a database holds for sessions that begin afterwards.
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
             if statement == broken:
-                wait_until(lambda: tracker.client.get("/readyz").json()["status"] == "degraded", "the outage to be seen")
+                wait_until(
+                    lambda: tracker.client.get("/readyz").json()["status"] == "degraded", "the outage to be seen"
+                )
             load.wait_for(60)
         load.stop()
         settle(tracker)
@@ -185,7 +189,9 @@ def test_a_log_that_somebody_has_locked(database_url: str) -> None:
         held_until = time.monotonic() + EVERY_TIMEOUT
         while time.monotonic() < held_until:
             load.wait_for(10)
-            waiting = holder.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^tracker-(append|drain)'").fetchone()
+            waiting = holder.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^tracker-(append|drain)'"
+            ).fetchone()
             assert waiting is not None
             assert waiting[0] <= 4
         holder.rollback()
@@ -198,28 +204,31 @@ def test_a_log_that_somebody_has_locked(database_url: str) -> None:
 
 def test_a_restart_during_an_outage_goes_on_taking_callbacks() -> None:
     """And projects them when the database is back. A first start needs the database."""
-    with fragile_server() as server:
-        with running_tracker(server.url) as tracker:
-            tracker.post_ok("queued", 1)
-            data_dir = tracker.data_dir
-            server.stop()
-            tracker.post_ok("sent", 1)
-            assert tracker.stop() == 0
-            with running_tracker(server.url, data_dir=data_dir) as again:
-                first = seconds_of(lambda: again.post_ok("delivered", 1))
-                assert first < BOUND + GRACE
-                server.start()
-                again.wait_drained()
-                wait_until(lambda: status_of(server.url) == ("delivered", 3), "the message to be delivered")
+    with fragile_server() as server, running_tracker(server.url) as tracker:
+        tracker.post_ok("queued", 1)
+        data_dir = tracker.data_dir
+        server.stop()
+        tracker.post_ok("sent", 1)
+        assert tracker.stop() == 0
+        with running_tracker(server.url, data_dir=data_dir) as again:
+            first = seconds_of(lambda: again.post_ok("delivered", 1))
+            assert first < BOUND + GRACE
+            server.start()
+            again.wait_drained()
+            wait_until(lambda: status_of(server.url) == ("delivered", 3), "the message to be delivered")
 
 
 def status_of(database_url: str) -> tuple[str, int] | None:
     """Status and number of events of the first message, as projected."""
     with psycopg.connect(database_url) as connection:
-        return connection.execute("SELECT status, event_count FROM message_state WHERE message_sid = %s", (message_sid(1),)).fetchone()
+        return connection.execute(
+            "SELECT status, event_count FROM message_state WHERE message_sid = %s", (message_sid(1),)
+        ).fetchone()
 
 
-def test_a_record_that_the_database_refuses_costs_nobody_else_anything(database_url: str, connection: psycopg.Connection) -> None:
+def test_a_record_that_the_database_refuses_costs_nobody_else_anything(
+    database_url: str, connection: psycopg.Connection
+) -> None:
     """It is answered 200, kept, said and counted; it is stored when the fault has been mended and the server was started again."""
     with running_tracker(database_url) as tracker:
         tracker.post_ok("queued", 1)
@@ -245,7 +254,9 @@ def test_what_is_no_message_status_is_spooled_too() -> None:
     with fragile_server() as server, running_tracker(server.url) as tracker:
         tracker.post_ok("queued", 1)
         server.stop()
-        voice = {name: value for name, value in callback("completed").items() if "Message" not in name and "Sms" not in name}
+        voice = {
+            name: value for name, value in callback("completed").items() if "Message" not in name and "Sms" not in name
+        }
         assert tracker.post(voice | {"CallSid": "CA" + "0" * 32}).status_code == httpx.codes.OK
         server.start()
         tracker.wait_drained()

@@ -64,7 +64,11 @@ def test_the_worker_ends_with_0_too(database_url: str) -> None:
         psutil.Process(tracker.process.pid).suspend()
         try:
             worker.terminate()
-            wait_until(lambda: worker.status() == psutil.STATUS_ZOMBIE, "the worker to end", seconds=WORKER_STOP_SECONDS + GRACE)
+            wait_until(
+                lambda: worker.status() == psutil.STATUS_ZOMBIE,
+                "the worker to end",
+                seconds=WORKER_STOP_SECONDS + GRACE,
+            )
             assert time.monotonic() - started < WORKER_STOP_SECONDS + GRACE
             assert exit_code(worker.pid) == 0
         finally:

@@ -1,69 +1,17 @@
-"""The metrics that exist, with their labels.
+"""The metrics that exist, with their labels: what the tracker's collectors declare, and what the recording rules make of it."""
 
-This is the one place to switch over to the metrics that the tracker declares (``tracker.web.metrics``): replace
-``DECLARED`` by a reading of them, and keep ``known()``.
-"""
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from prometheus_client.core import Metric
 
 from tests.grafana.shipped import rules
-
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric's kind and its own labels; scraping adds ``job`` and ``instance``."""
-
-    kind: Kind
-    labels: frozenset[str] = frozenset()
-
-
-def counter(*labels: str) -> Metric:
-    """Only grows; its name ends in ``_total``."""
-    return Metric("counter", frozenset(labels))
-
-
-def gauge(*labels: str) -> Metric:
-    """Goes up and down."""
-    return Metric("gauge", frozenset(labels))
-
-
-def histogram(*labels: str) -> Metric:
-    """Observations in buckets: series ``_bucket`` with ``le``, ``_sum`` and ``_count``."""
-    return Metric("histogram", frozenset(labels))
-
-
-DECLARED: Final[Mapping[str, Metric]] = {
-    "twilio_messages_sent_total": counter("channel", "country"),
-    "twilio_messages_delivered_total": counter("channel", "country"),
-    "twilio_messages_undelivered_total": counter("channel", "country"),
-    "twilio_messages_failed_total": counter("channel", "country"),
-    "twilio_messages_read_total": counter("channel", "country"),
-    "twilio_message_errors_total": counter("error_code", "channel"),
-    "twilio_message_delivery_seconds": histogram("channel"),
-    "twilio_status_events_total": counter("status", "effect"),
-    "twilio_failed_message_fees_usd_total": counter(),
-    "twilio_messages_open": gauge("status"),
-    "tracker_callbacks_total": counter("result"),
-    "tracker_callback_seconds": histogram(),
-    "tracker_append_batch_events": histogram(),
-    "tracker_spool_events": gauge(),
-    "tracker_spool_bytes": gauge(),
-    "tracker_spool_limit_bytes": gauge(),
-    "tracker_log_position": gauge(),
-    "tracker_projection_position": gauge("projection"),
-    "tracker_projection_lag_seconds": gauge("projection"),
-    "tracker_projection_lag_events": gauge("projection"),
-    "tracker_projection_stopped": gauge("projection"),
-    "tracker_projection_rebuilds_total": counter("projection"),
-    "tracker_build_info": gauge("version"),
-    "tracker_error_code_info": gauge("error_code", "label", "fault", "advice"),
-    "tracker_collector_success": gauge(),
-    "tracker_collector_seconds": gauge(),
-}
+from tracker.web.derived_metrics import DerivedCollector
+from tracker.web.metrics import LogCollector, SpoolCollector, WebCollector
+from tracker.web.stats import WebStats
 
 FROM_PROMETHEUS: Final[Mapping[str, frozenset[str]]] = {
     "up": frozenset(),
@@ -76,15 +24,34 @@ RECORDED_LABELS: Final = frozenset({"channel", "country", "status", "error_code"
 """The labels that levels of recording rules are made of."""
 
 
+def declared() -> Iterator[Metric]:
+    """Every family that ``/metrics`` may show, but for those of the Python process itself."""
+    with tempfile.TemporaryDirectory() as directory:
+        stats = WebStats(Path(directory) / "stats", workers=1, worker=0)
+        log = LogCollector()
+        for collector in (WebCollector(stats), SpoolCollector(stats), log, DerivedCollector()):
+            yield from collector.describe()
+        # What it shows even when the database does not answer.
+        yield from log.collect()
+
+
+def labels_of(metric: Metric) -> frozenset[str]:
+    """The labels that the family was declared with. A family without samples tells them by nothing but a private attribute."""
+    names: tuple[str, ...] = vars(metric)["_labelnames"]
+    return frozenset(names)
+
+
+@cache
 def known() -> dict[str, frozenset[str]]:
     """Every series name that may be asked for, with the labels it has: declared, recorded, and Prometheus' own."""
     series = {name: labels | SCRAPED for name, labels in FROM_PROMETHEUS.items()}
-    for name, metric in DECLARED.items():
-        labels = metric.labels | SCRAPED
-        if metric.kind == "histogram":
+    for metric in declared():
+        labels = labels_of(metric) | SCRAPED
+        if metric.type == "histogram":
+            name = metric.name
             series |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
         else:
-            series[name] = labels
+            series[f"{metric.name}_total" if metric.type == "counter" else metric.name] = labels
     for rule in rules():
         if rule.record is not None:
             level = rule.record.partition(":")[0]

@@ -17,7 +17,7 @@ from tests.story import SID, append, event
 from tracker.web import api
 from tracker.web.reads import READ_SECONDS
 
-TOKEN = "correct horse ü battery"  # noqa: S105
+TOKEN = "correct horse ü battery"
 PROTECTED = (
     f"/api/messages/{SID}",
     f"/api/messages/{SID}/events",

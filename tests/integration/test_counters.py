@@ -28,7 +28,9 @@ def as_projector(database_url: str) -> str:
     return conninfo(database_url, role=Role.PROJECTOR, application="tests")
 
 
-def project_all(database_url: str, projections: Sequence[Projection[Any]] = PROJECTIONS, batch_events: int = 97) -> None:
+def project_all(
+    database_url: str, projections: Sequence[Projection[Any]] = PROJECTIONS, batch_events: int = 97
+) -> None:
     """Take everything in, in batches that cut messages in two."""
     with psycopg.connect(as_projector(database_url), autocommit=True) as connection:
         runner = Runner(connection, projections, batch_events)
@@ -48,7 +50,11 @@ def never_going_down(database_url: str) -> Iterator[None]:
             before = counters(connection)
             while not stop.is_set():
                 now = counters(connection)
-                falls.extend(f"{series}: {value} → {now.get(series)}" for series, value in before.items() if now.get(series, -1) < value)
+                falls.extend(
+                    f"{series}: {value} → {now.get(series)}"
+                    for series, value in before.items()
+                    if now.get(series, -1) < value
+                )
                 before = now
                 stop.wait(0.005)
 
@@ -142,7 +148,9 @@ def test_a_kill_at_any_place_of_a_batch_changes_nothing(database_url: str, conne
     assert_exact(connection)
 
 
-def test_sessions_that_are_ended_again_and_again_change_nothing(database_url: str, connection: psycopg.Connection[Any]) -> None:
+def test_sessions_that_are_ended_again_and_again_change_nothing(
+    database_url: str, connection: psycopg.Connection[Any]
+) -> None:
     """The projector's own loop reconnects and goes on, while the log grows."""
     stop = threading.Event()
     worker = threading.Thread(target=project, args=(as_projector(database_url), uuid4(), stop))
@@ -151,7 +159,9 @@ def test_sessions_that_are_ended_again_and_again_change_nothing(database_url: st
         with never_going_down(database_url):
             for first in range(1, 400, 20):
                 append(database_url, traffic(5, 20, first))
-                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tests' AND pid <> pg_backend_pid()")
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tests' AND pid <> pg_backend_pid()"
+                )
             wait_projected(connection)
     finally:
         stop.set()
@@ -159,7 +169,9 @@ def test_sessions_that_are_ended_again_and_again_change_nothing(database_url: st
     assert_exact(connection)
 
 
-def test_killed_processes_change_nothing(database_url: str, connection: psycopg.Connection[Any], tmp_path: Path) -> None:
+def test_killed_processes_change_nothing(
+    database_url: str, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
     """SIGKILL to one projector after the other, while the log grows."""
     with never_going_down(database_url):
         for first in range(1, 600, 100):

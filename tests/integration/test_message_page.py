@@ -34,7 +34,7 @@ def client(postgres: PostgresForTests) -> Iterator[TestClient[Litestar]]:
                 event("sent", 0),
                 event("undelivered", 60, ErrorCode="30003", RawDlrDoneDate="2603011201"),
                 event("delivered", 120, RawDlrDoneDate="2603011202"),
-                event("sent", 180, token="8b1d"),  # noqa: S106  # an idempotency token
+                event("sent", 180, token="8b1d"),  # an idempotency token
                 event("", body=urlencode(HOSTILE_PARAMETERS).encode()),
             ],
         )

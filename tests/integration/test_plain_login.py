@@ -18,8 +18,12 @@ def test_a_login_with_createrole_migrates_and_takes_the_roles(postgres: Postgres
     with postgres.database(migrated=False) as superuser_url:
         name = urlsplit(superuser_url).path.removeprefix("/")
         with psycopg.connect(superuser_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD 'plain'").format(sql.Identifier(login)))
-            connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), sql.Identifier(login)))
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD 'plain'").format(sql.Identifier(login))
+            )
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), sql.Identifier(login))
+            )
             for role in Role:
                 if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role.value]).fetchone():
                     # What CREATE ROLE itself gives its creator: to administer the role, not to take it.

@@ -101,7 +101,10 @@ def compare_and_switch(work: Rebuild, projection: Projection[Any]) -> Rebuilt:
 def dump(connection: psycopg.Connection[Any], schema: str = "public") -> dict[str, list[str]]:
     """All rows of all projections."""
     return {
-        table: [row for (row,) in connection.execute(f"SELECT to_jsonb(kept)::text FROM {schema}.{table} AS kept ORDER BY 1")]  # noqa: S608
+        table: [
+            row
+            for (row,) in connection.execute(f"SELECT to_jsonb(kept)::text FROM {schema}.{table} AS kept ORDER BY 1")
+        ]  # noqa: S608
         for projection in PROJECTIONS
         for table in projection.tables
     }
@@ -139,7 +142,9 @@ def test_the_new_tables_are_new(projected: str, connection: psycopg.Connection[A
     assert connection.execute("SELECT name, rebuilds FROM projections WHERE rebuilt_at IS NOT NULL ORDER BY 1").fetchall() == [
         ("delivery_stats", 1), ("message_state", 1), ("metric_counters", 1),
     ]  # fmt: skip
-    assert connection.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'rebuild'::regnamespace AND relkind = 'r'").fetchone() == (1,)
+    assert connection.execute(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'rebuild'::regnamespace AND relkind = 'r'"
+    ).fetchone() == (1,)
 
 
 def test_one_projection_alone(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
@@ -194,7 +199,9 @@ def test_a_check_changes_nothing(projected: str, connection: psycopg.Connection[
     assert table.columns == {"value": table.different}
     assert table.different > 0
     assert dump(connection) == tampered
-    assert connection.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'rebuild'::regnamespace AND relkind = 'r'").fetchone() == (1,)
+    assert connection.execute(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'rebuild'::regnamespace AND relkind = 'r'"
+    ).fetchone() == (1,)
 
 
 class StoppedError(Exception):
@@ -215,7 +222,10 @@ def test_an_interrupted_rebuild_goes_on(projected: str, connection: psycopg.Conn
     """Again and again, from where it stood each time; the log grows in between."""
     starts: list[int] = []
     for position in (60, 200, 210):
-        with pytest.raises(StoppedError), rebuilding(as_owner, PROJECTIONS, stop_at(position), batch_events=20, max_messages=50) as work:
+        with (
+            pytest.raises(StoppedError),
+            rebuilding(as_owner, PROJECTIONS, stop_at(position), batch_events=20, max_messages=50) as work,
+        ):
             starts.append(work.begin())
             work.fill()
     append(projected, traffic(1, 50, 1001))
@@ -281,7 +291,9 @@ def test_a_killed_rebuild_goes_on(projected: str, connection: psycopg.Connection
     positions = [0]
     for wanted in (20, 120, 240):
         root = Path(__file__).parents[2]
-        process = subprocess.Popen([sys.executable, "-c", KILLED, as_owner], stdout=subprocess.PIPE, text=True, cwd=root)
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, as_owner], stdout=subprocess.PIPE, text=True, cwd=root
+        )
         assert process.stdout is not None
         for line in process.stdout:
             positions.append(int(line))
@@ -299,7 +311,9 @@ def test_a_killed_rebuild_goes_on(projected: str, connection: psycopg.Connection
     assert_exact(connection)
 
 
-def test_live_traffic_goes_on(projected: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str) -> None:
+def test_live_traffic_goes_on(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
     """Events are appended and projected while it fills, compares and switches, three times; no runner has to start again."""
     stop = threading.Event()
 
@@ -370,7 +384,9 @@ NEW_PROGRAM: tuple[Projection[Any], ...] = (MESSAGE_STATE, NewVersion(), DELIVER
 
 def events_counted(connection: psycopg.Connection[Any]) -> Any:
     """By the counters."""
-    row = connection.execute("SELECT sum(value) FROM metric_counters WHERE metric = 'twilio_status_events_total'").fetchone()
+    row = connection.execute(
+        "SELECT sum(value) FROM metric_counters WHERE metric = 'twilio_status_events_total'"
+    ).fetchone()
     assert row is not None
     return round(row[0], 6)
 
@@ -389,7 +405,9 @@ def test_a_new_version_is_brought_up_by_a_rebuild(
         assert result.rows > 0
         append(projected, traffic(4, 20, 2001))
         wait_projected(connection)
-    assert connection.execute("SELECT version, failed_reason FROM projections WHERE name = 'metric_counters'").fetchone() == (2, None)
+    assert connection.execute(
+        "SELECT version, failed_reason FROM projections WHERE name = 'metric_counters'"
+    ).fetchone() == (2, None)
     assert connection.execute("SELECT position FROM log_head").fetchone() == (events_counted(connection) * 12,)
 
 
@@ -405,10 +423,14 @@ def test_the_old_program_does_not_write_on_new_rows(
         stopped = "SELECT failed_reason FROM projections WHERE name = 'metric_counters' AND failed_reason IS NOT NULL"
         wait_until(lambda: connection.execute(stopped).fetchone(), "the old program to notice")
         wait_until(
-            lambda: connection.execute("SELECT 1 FROM projections, log_head WHERE name = 'message_state' AND projections.position = log_head.position").fetchone(),
+            lambda: connection.execute(
+                "SELECT 1 FROM projections, log_head WHERE name = 'message_state' AND projections.position = log_head.position"
+            ).fetchone(),
             "the others to go on",
         )
-    assert connection.execute(stopped).fetchone() == ("its rows are of version 2, the program's is 1: tracker rebuild metric_counters",)
+    assert connection.execute(stopped).fetchone() == (
+        "its rows are of version 2, the program's is 1: tracker rebuild metric_counters",
+    )
     assert events_counted(connection) == counted
 
 
@@ -419,7 +441,9 @@ def test_the_old_program_does_not_rebuild_new_rows(projected: str, as_owner: str
         rebuild(as_owner)
 
 
-def test_a_projection_that_nobody_kept_yet(database_url: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str) -> None:
+def test_a_projection_that_nobody_kept_yet(
+    database_url: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
     """A rebuild fills it up to the end of the log; the runner goes on from there."""
     append(database_url, traffic(6, 50))
     results = rebuild(as_owner)
@@ -451,7 +475,9 @@ class Poisoned:
 def test_a_poison_event_ends_a_rebuild(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
     """With the projection, the position and the reason. The live tables stay, and after the fix it goes on."""
     before = dump(connection)
-    with pytest.raises(RebuildError, match=r"metric_counters cannot take in the event at position 61: ValueError: to \+1415…"):
+    with pytest.raises(
+        RebuildError, match=r"metric_counters cannot take in the event at position 61: ValueError: to \+1415…"
+    ):
         rebuild(as_owner, [MESSAGE_STATE, Poisoned()], batch_events=20)
     assert dump(connection) == before
     with rebuilding(as_owner, [MESSAGE_STATE, METRIC_COUNTERS], lambda *_: None) as work:
@@ -495,7 +521,10 @@ def test_a_reader_delays_the_switch(projected: str, connection: psycopg.Connecti
             seen.append(reader.execute("SELECT count(*), sum(decided_by) FROM message_state").fetchone())
             reading.set()
             wait_until(
-                lambda: connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'").fetchone(), "the switch to wait"
+                lambda: connection.execute(
+                    "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+                ).fetchone(),
+                "the switch to wait",
             )
             delayed.set()
             seen.append(reader.execute("SELECT count(*), sum(decided_by) FROM message_state").fetchone())
@@ -525,16 +554,25 @@ def test_a_reader_that_never_ends_stops_the_switch(
 
 def tracker(database_url: str, tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a command of the program."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
+    }
     environment |= {"DATABASE_URL": database_url, "TRACKER_DATA_DIR": str(tmp_path), "COLUMNS": "120"}
     return subprocess.run(
-        [sys.executable, "-m", "tracker", *arguments], env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tracker", *arguments],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 def test_the_command_rebuilds(projected: str, connection: psycopg.Connection[Any], tmp_path: Path) -> None:
     """All projections by default; what differed is said, and cut short where it is a phone number; the exit code is 0."""
-    connection.execute("UPDATE message_state SET status = 'lost', to_address = '+14155550123' WHERE message_sid = (SELECT min(message_sid) FROM message_state)")
+    connection.execute(
+        "UPDATE message_state SET status = 'lost', to_address = '+14155550123' WHERE message_sid = (SELECT min(message_sid) FROM message_state)"
+    )
     done = tracker(projected, tmp_path, "rebuild")
     assert done.returncode == 0, done.stderr
     assert "message_state: version 1, position" in done.stdout

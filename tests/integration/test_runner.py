@@ -65,7 +65,9 @@ class Unwritable(Renamed):
         """A counter goes down by a lot."""
         changes = super().fold(batch)
         if any(transition.position == self.position for transition in batch.transitions):
-            next(change for (metric, _), change in changes.items() if metric != "twilio_messages_open").amount -= 1_000_000
+            next(
+                change for (metric, _), change in changes.items() if metric != "twilio_messages_open"
+            ).amount -= 1_000_000
         return changes
 
 
@@ -120,7 +122,9 @@ def test_a_poison_event_stops_its_projection_just_before_it(
     assert found.pop("metric_counters") == (position - 1, position, "ValueError: cannot read +1415…")
     assert set(found.values()) == {(head(connection), None, None)}
     stopped = [entry for entry in logs if entry["event"] == "projection.stopped"]
-    assert [(entry["projection"], entry["position"], entry["log_level"]) for entry in stopped] == [("metric_counters", position, "error")]
+    assert [(entry["projection"], entry["position"], entry["log_level"]) for entry in stopped] == [
+        ("metric_counters", position, "error")
+    ]
 
 
 @pytest.mark.parametrize("poisoned", [Poisoned(61, 117), Unwritable(61)], ids=["fold", "write"])
@@ -157,7 +161,9 @@ def test_rows_that_the_database_refuses_stop_the_projection(
     assert "Failing row" not in reason
 
 
-def test_what_a_stopped_projection_wrote_stays(database_url: str, connection: psycopg.Connection[Any], as_projector: str) -> None:
+def test_what_a_stopped_projection_wrote_stays(
+    database_url: str, connection: psycopg.Connection[Any], as_projector: str
+) -> None:
     """It is right up to its checkpoint."""
     append(database_url, traffic(4, 60))
     run(as_projector, [Poisoned(61)], batch_events=1)
@@ -176,12 +182,17 @@ def test_a_poison_event_shows(database_url: str, connection: psycopg.Connection[
         health: dict[str, Any] = tracker.client.get("/readyz").json()
         assert health["status"] == "degraded"
         assert health["reasons"] == ["projection metric_counters stopped at position 7: ValueError: cannot read +1415…"]
-        stopped = {name: tracker.metric(f'tracker_projection_stopped{{projection="{name}"}}') for name in checkpoints(connection)}
+        stopped = {
+            name: tracker.metric(f'tracker_projection_stopped{{projection="{name}"}}')
+            for name in checkpoints(connection)
+        }
         assert stopped == {"metric_counters": 1.0, "message_state": 0.0, "delivery_stats": 0.0}
         tracker.post_ok("sent", 1)
 
 
-def test_rows_of_another_version_are_not_touched(database_url: str, connection: psycopg.Connection[Any], as_projector: str) -> None:
+def test_rows_of_another_version_are_not_touched(
+    database_url: str, connection: psycopg.Connection[Any], as_projector: str
+) -> None:
     """The projection stops and says what to do; the others go on."""
     append(database_url, traffic(6, 20))
     run(as_projector, PROJECTIONS)
@@ -233,7 +244,9 @@ def test_a_checkpoint_that_was_moved_is_found_out(
     assert {projection.name: dump(connection, projection) for projection in PROJECTIONS} == before
 
 
-def test_one_that_fell_behind_catches_up_by_itself(database_url: str, connection: psycopg.Connection[Any], as_projector: str) -> None:
+def test_one_that_fell_behind_catches_up_by_itself(
+    database_url: str, connection: psycopg.Connection[Any], as_projector: str
+) -> None:
     """A projection that is new to the catalogue begins with the first event, beside the others."""
     append(database_url, traffic(8, 60))
     run(as_projector, Others)
@@ -241,5 +254,3 @@ def test_one_that_fell_behind_catches_up_by_itself(database_url: str, connection
     run(as_projector, PROJECTIONS)
     assert set(checkpoints(connection).values()) == {(head(connection), None, None)}
     assert_exact(connection)
-
-

@@ -60,7 +60,9 @@ def raising(sqlstate: str, when: str = "TRUE") -> Break:
             ).format(sql.Literal(sqlstate))
         )
         connection.execute(
-            sql.SQL("CREATE TRIGGER fail BEFORE INSERT ON events FOR EACH ROW WHEN ({}) EXECUTE FUNCTION fail()").format(sql.SQL(when))  # pyright: ignore[reportArgumentType]
+            sql.SQL(
+                "CREATE TRIGGER fail BEFORE INSERT ON events FOR EACH ROW WHEN ({}) EXECUTE FUNCTION fail()"
+            ).format(sql.SQL(when))  # pyright: ignore[reportArgumentType]
         )
 
     return install
@@ -80,7 +82,9 @@ AWAY: dict[str, Break] = {
 
 
 @pytest.mark.parametrize("why", AWAY)
-async def test_a_database_that_takes_nothing_is_away(store: EventStore, connection: psycopg.Connection[Any], why: str) -> None:
+async def test_a_database_that_takes_nothing_is_away(
+    store: EventStore, connection: psycopg.Connection[Any], why: str
+) -> None:
     """Whatever its reason: it is not about these records, and they may be given to it again."""
     AWAY[why](connection)
     for _ in range(2):
@@ -129,7 +133,9 @@ async def test_a_refusal_says_nothing_of_the_record(store: EventStore, connectio
     assert str(caught.value) == "CheckViolation 23514 refused"
 
 
-async def test_nothing_to_append_finds_out_whether_something_could_be(store: EventStore, connection: psycopg.Connection[Any]) -> None:
+async def test_nothing_to_append_finds_out_whether_something_could_be(
+    store: EventStore, connection: psycopg.Connection[Any]
+) -> None:
     """It writes nothing."""
     await store.append(())
     assert positions(connection) == []
@@ -165,16 +171,22 @@ async def test_a_server_that_stands_still_is_given_up(database_url: str, connect
     await store.close()
 
 
-async def test_an_interrupted_append_fails_at_once(store: EventStore, database_url: str, connection: psycopg.Connection[Any]) -> None:
+async def test_an_interrupted_append_fails_at_once(
+    store: EventStore, database_url: str, connection: psycopg.Connection[Any]
+) -> None:
     """A stop does not wait for it."""
     await store.append(())
     with psycopg.connect(database_url) as holder:
         holder.execute("SELECT FROM log_head FOR UPDATE")
         async with asyncio.TaskGroup() as group:
             appending = group.create_task(failing(store))
-            while connection.execute(
-                "SELECT FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'", (APPLICATION,)
-            ).fetchone() is None:
+            while (
+                connection.execute(
+                    "SELECT FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'",
+                    (APPLICATION,),
+                ).fetchone()
+                is None
+            ):
                 await asyncio.sleep(0)
             store.interrupt()
         assert "append_events" in appending.result()

@@ -86,7 +86,9 @@ def test_every_channel_is_taken(tracker: Tracker, log: psycopg.Connection, sid: 
     """SMS, MMS, WhatsApp and RCS callbacks become events of their channel."""
     assert tracker.post(callback("sent", sid, **more)).status_code == HTTPStatus.OK
     row = log.execute("SELECT channel FROM events WHERE message_sid = %s", [sid]).fetchone()
-    assert row == ({"whatsapp": "whatsapp", "rcs": "rcs"}.get(more.get("ChannelPrefix", ""), "mms" if sid[:2] == "MM" else "sms"),)
+    assert row == (
+        {"whatsapp": "whatsapp", "rcs": "rcs"}.get(more.get("ChannelPrefix", ""), "mms" if sid[:2] == "MM" else "sms"),
+    )
 
 
 def test_duplicates_and_unknown_statuses_are_events_too(tracker: Tracker, log: psycopg.Connection) -> None:
@@ -102,7 +104,10 @@ def test_duplicates_and_unknown_statuses_are_events_too(tracker: Tracker, log: p
     [
         ({"CallSid": "CA1", "CallStatus": "completed", "AccountSid": ACCOUNT_SID}, "no_message_sid"),
         ({"MessageSid": "SM123", "MessageStatus": "sent", "AccountSid": ACCOUNT_SID}, "invalid_message_sid"),
-        ({"MessageSid": message_sid(1) + "\0", "MessageStatus": "sent", "AccountSid": ACCOUNT_SID}, "invalid_message_sid"),
+        (
+            {"MessageSid": message_sid(1) + "\0", "MessageStatus": "sent", "AccountSid": ACCOUNT_SID},
+            "invalid_message_sid",
+        ),
         ({"MessageSid": message_sid(1), "AccountSid": ACCOUNT_SID}, "no_status"),
         ({"MessageSid": message_sid(1), "MessageStatus": "x" * 65, "AccountSid": ACCOUNT_SID}, "invalid_status"),
     ],
@@ -128,7 +133,10 @@ def test_signed_requests_that_are_no_message_status_are_set_aside(
         ({"x_twilio_signature": "RSOYDt4T1cUTdK1PDd93/VVr8B8="}, "bad_signature"),
         ({"x_twilio_signature": ""}, "no_signature"),
         ({"x_twilio_signature": "\xff" * 28}, "bad_signature"),
-        ({"x_twilio_signature": "x", "x_twilio_webhooks_signature_settings": "key=WK2,algorithm=HMAC_SHA256"}, "bad_signature"),
+        (
+            {"x_twilio_signature": "x", "x_twilio_webhooks_signature_settings": "key=WK2,algorithm=HMAC_SHA256"},
+            "bad_signature",
+        ),
     ],
 )
 def test_forged_callbacks_get_403_and_leave_nothing(
@@ -140,7 +148,8 @@ def test_forged_callbacks_get_403_and_leave_nothing(
     answer = tracker.client.post(
         PATH,
         content=urlencode(callback("delivered", sid)),
-        headers={b"content-type": FORM.encode()} | {k.replace("_", "-").encode(): v.encode("latin-1") for k, v in headers.items()},
+        headers={b"content-type": FORM.encode()}
+        | {k.replace("_", "-").encode(): v.encode("latin-1") for k, v in headers.items()},
     )
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
     assert answer.json()["detail"] == "The request is not signed by an account that this server knows."
@@ -163,10 +172,17 @@ def test_a_replay_with_changes_gets_403(tracker: Tracker, log: psycopg.Connectio
 
 @pytest.mark.parametrize(
     ("account_sid", "token", "answer"),
-    [(ACCOUNT_SID, "older", 200), (OTHER_ACCOUNT, "other", 200), (OTHER_ACCOUNT, TOKEN, 403), ("AC" + "9" * 32, TOKEN, 200)],
+    [
+        (ACCOUNT_SID, "older", 200),
+        (OTHER_ACCOUNT, "other", 200),
+        (OTHER_ACCOUNT, TOKEN, 403),
+        ("AC" + "9" * 32, TOKEN, 200),
+    ],
     ids=["older token", "own token of a subaccount", "main token for a subaccount", "unlisted account"],
 )
-def test_each_account_is_verified_with_its_own_tokens(tracker: Tracker, account_sid: str, token: str, answer: int) -> None:
+def test_each_account_is_verified_with_its_own_tokens(
+    tracker: Tracker, account_sid: str, token: str, answer: int
+) -> None:
     """Every token in force is accepted for its account; the main account's stands in for accounts that are not listed."""
     params = callback("sent", message_sid(50), AccountSid=account_sid)
     signature = sign(tracker.webhook_url, list(params.items()), token)
@@ -201,7 +217,9 @@ def test_wrong_sizes_and_media_types_are_refused_and_counted(
     assert tracker.metric(f'tracker_callbacks_total{{result="{result}"}}') == counted + 1
 
 
-def test_a_body_of_exactly_64_kib_is_taken_whether_announced_or_chunked(tracker: Tracker, log: psycopg.Connection) -> None:
+def test_a_body_of_exactly_64_kib_is_taken_whether_announced_or_chunked(
+    tracker: Tracker, log: psycopg.Connection
+) -> None:
     """The limit is a limit, not one less; a chunked body has no announced length."""
     sid = message_sid(60)
     params = list(callback("sent", sid, Filler="").items())
@@ -252,8 +270,11 @@ def test_whatever_is_signed_is_kept(
     tracker: Tracker, log: psycopg.Connection, extra: dict[str, str], status: str, sid: str
 ) -> None:
     """Signed, in any words: 200, and one more row in the log or in the quarantine. Never a 4xx, never a 500."""
+
     def kept() -> int:
-        row = log.execute("SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM quarantined_callbacks)").fetchone()
+        row = log.execute(
+            "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM quarantined_callbacks)"
+        ).fetchone()
         assert row is not None
         return row[0]
 
@@ -264,8 +285,14 @@ def test_whatever_is_signed_is_kept(
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=st.binary(max_size=300), media_type=st.sampled_from([FORM, "text/plain", ""]), signature=st.binary(min_size=1, max_size=40))
-def test_whatever_is_not_signed_gets_a_4xx_problem(tracker: Tracker, body: bytes, media_type: str, signature: bytes) -> None:
+@given(
+    body=st.binary(max_size=300),
+    media_type=st.sampled_from([FORM, "text/plain", ""]),
+    signature=st.binary(min_size=1, max_size=40),
+)
+def test_whatever_is_not_signed_gets_a_4xx_problem(
+    tracker: Tracker, body: bytes, media_type: str, signature: bytes
+) -> None:
     """Any bytes at all: a problem with a 4xx status, never a 500, never a row."""
     header = bytes(byte if byte > 0x20 else 0x30 for byte in signature)  # what a client can put on the wire
     answer = tracker.client.post(

@@ -77,7 +77,9 @@ async def test_its_size_is_told_after_every_call(path: Path, thread: ThreadPoolE
     assert told[1].bytes > 0
 
 
-async def test_what_was_refused_is_tried_again_at_the_next_start(path: Path, thread: ThreadPoolExecutor, journal: Journal) -> None:
+async def test_what_was_refused_is_tried_again_at_the_next_start(
+    path: Path, thread: ThreadPoolExecutor, journal: Journal
+) -> None:
     """It may be a new version that starts."""
     events = new_events(2)
     await journal.write(events)

@@ -16,7 +16,9 @@ EVIDENCES = st.builds(Evidence, TEXT, st.binary(), TEXT, MAYBE, TEXT)
 CALLBACKS = st.builds(Callback, MAYBE, TEXT, TEXT, MAYBE, MAYBE, TEXT, MAYBE, MAYBE, MAYBE)
 TIMES = st.integers(-(2**63), 2**63 - 1)
 IDENTITIES = st.binary(min_size=16, max_size=16)
-RECORDS = st.builds(NewEvent, IDENTITIES, TIMES, CALLBACKS, EVIDENCES) | st.builds(Quarantined, IDENTITIES, TIMES, TEXT, EVIDENCES)
+RECORDS = st.builds(NewEvent, IDENTITIES, TIMES, CALLBACKS, EVIDENCES) | st.builds(
+    Quarantined, IDENTITIES, TIMES, TEXT, EVIDENCES
+)
 
 
 @given(RECORDS)
@@ -39,7 +41,14 @@ def test_a_record_that_was_altered_does_not_come_back(record: Record, data: st.D
 
 @pytest.mark.parametrize(
     ("kind", "data"),
-    [("event", None), ("event", "text"), ("event", b""), ("event", 7), (None, b"\x80\0\0\0\0"), ("of tomorrow", pack(new_event())[1])],
+    [
+        ("event", None),
+        ("event", "text"),
+        ("event", b""),
+        ("event", 7),
+        (None, b"\x80\0\0\0\0"),
+        ("of tomorrow", pack(new_event())[1]),
+    ],
 )
 def test_whatever_a_damaged_file_gives_is_an_error_of_ours(kind: object, data: object) -> None:
     """SQLite may give back any type."""

@@ -188,7 +188,9 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     assert spool.size.events == 1
 
 
-@pytest.mark.parametrize("content", [b"no database at all" * 1000, bytes(PAGE_BYTES), b"SQLite format 3\0" + b"\xff" * 8000])
+@pytest.mark.parametrize(
+    "content", [b"no database at all" * 1000, bytes(PAGE_BYTES), b"SQLite format 3\0" + b"\xff" * 8000]
+)
 def test_a_file_that_is_no_spool_is_damaged(path: Path, content: bytes) -> None:
     """Whatever it is."""
     path.parent.mkdir()

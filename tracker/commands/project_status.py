@@ -35,7 +35,9 @@ def show_status(settings: Settings, *, as_json: bool) -> None:
 
 def _read(database_url: str) -> Status:
     try:
-        with psycopg.connect(conninfo(database_url, role=Role.PROJECTOR, application="tracker-status"), autocommit=True) as connection:
+        with psycopg.connect(
+            conninfo(database_url, role=Role.PROJECTOR, application="tracker-status"), autocommit=True
+        ) as connection:
             return read_status(connection, PROJECTIONS)
     except psycopg.errors.UndefinedTable:
         raise MigrationError("The database has no such tables yet: run `tracker migrate`.") from None
@@ -64,7 +66,11 @@ def _print(status: Status) -> None:
     console.print(table)
     for each in status.projections:
         if each.failed_reason is not None:
-            console.print(f"{each.name} stopped at position {each.failed_position}: {each.failed_reason}", highlight=False, markup=False)
+            console.print(
+                f"{each.name} stopped at position {each.failed_position}: {each.failed_reason}",
+                highlight=False,
+                markup=False,
+            )
 
 
 def _runner(status: Status) -> str:

@@ -13,7 +13,9 @@ from tracker.web.webhook import PATH
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [TRACKER_PORT, default 8000]")
 @click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.  [TRACKER_WORKERS, default 1]")
 @click.option("--no-projector", is_flag=True, help="Only take callbacks and answer; `tracker project` runs elsewhere.")
-@click.option("--no-migrate", is_flag=True, help="The schema is up to date: `tracker migrate` runs elsewhere, as the owner.")
+@click.option(
+    "--no-migrate", is_flag=True, help="The schema is up to date: `tracker migrate` runs elsewhere, as the owner."
+)
 def command(host: str | None, port: int | None, workers: int | None, no_projector: bool, no_migrate: bool) -> None:
     """Take callbacks in and answer questions, until Ctrl-C or SIGTERM.
 

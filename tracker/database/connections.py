@@ -5,7 +5,6 @@ from typing import Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-
 _NETWORK: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 15,

@@ -48,7 +48,9 @@ STOP_SECONDS: Final = 2.0
 class Drain:
     """Empties this worker's journal, and the leftovers of others."""
 
-    def __init__(self, store: InterruptibleStore, journal: Journal, leftovers: Leftovers | None, database: Availability) -> None:
+    def __init__(
+        self, store: InterruptibleStore, journal: Journal, leftovers: Leftovers | None, database: Availability
+    ) -> None:
         """store: with a connection of its own, so that live batches do not queue behind drained ones. leftovers: None where they are
         another worker's business."""
         self._store = store

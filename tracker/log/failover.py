@@ -12,6 +12,7 @@ from tracker.log.store import Kept, Store
 
 _log = structlog.get_logger()
 
+
 class Failover:
     """A Store that tries the database, and from its first failure until its return only the journal.
 

@@ -29,7 +29,9 @@ class Batch(msgspec.Struct, frozen=True):
 class Journal:
     """One spool file and the thread that alone touches it. Every method raises SpoolUnavailableError."""
 
-    def __init__(self, spool: Spool, thread: Executor, on_change: Callable[[SpoolSize], object] = lambda size: None) -> None:
+    def __init__(
+        self, spool: Spool, thread: Executor, on_change: Callable[[SpoolSize], object] = lambda size: None
+    ) -> None:
         """thread: an executor of one thread. on_change: told the size after each call."""
         self._spool = spool
         self._thread = thread

@@ -39,7 +39,9 @@ class Leftovers:
     def size(self) -> SpoolSize:
         """Of all of them together, as far as they have been opened."""
         sizes = self._sizes.values()
-        return SpoolSize(sum(each.events for each in sizes), sum(each.refused for each in sizes), sum(each.bytes for each in sizes))
+        return SpoolSize(
+            sum(each.events for each in sizes), sum(each.refused for each in sizes), sum(each.bytes for each in sizes)
+        )
 
     def journals(self) -> Iterator[Journal]:
         """One for each file, to be opened, emptied and closed."""

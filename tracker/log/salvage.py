@@ -30,14 +30,18 @@ _LAST: Final = 2**62
 
 def set_aside(path: Path, reason: str) -> None:
     """Rename a spool file and its WAL, so that a new one can be made. Raises SpoolUnavailableError."""
-    aside = path.with_name(f"{path.name}{DAMAGED}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.monotonic_ns() % 10**9:09}")
+    aside = path.with_name(
+        f"{path.name}{DAMAGED}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.monotonic_ns() % 10**9:09}"
+    )
     _log.error("spool.damaged", file=str(path), reason=reason, kept_as=str(aside))
     _rename(path, aside)
 
 
 def damaged_files(directory: Path) -> list[Path]:
     """Files that were set aside and not yet read, oldest first."""
-    return sorted(each for each in directory.glob(f"*{DAMAGED}*") if not each.name.endswith(("-wal", "-shm", "-journal")))
+    return sorted(
+        each for each in directory.glob(f"*{DAMAGED}*") if not each.name.endswith(("-wal", "-shm", "-journal"))
+    )
 
 
 def mark_salvaged(path: Path) -> None:

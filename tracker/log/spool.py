@@ -97,7 +97,9 @@ class Spool:
         found: list[Spooled] = []
         size = 0
         with self._translated() as connection:
-            for sequence, kind, data in connection.execute(statement("read_journal"), {"first": first, "number": number}):
+            for sequence, kind, data in connection.execute(
+                statement("read_journal"), {"first": first, "number": number}
+            ):
                 if sequence < first or not isinstance(data, bytes):
                     raise SpoolDamagedError(f"{self.path}: a row is not what was written")
                 first, size = sequence + 1, size + len(data)

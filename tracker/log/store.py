@@ -97,7 +97,9 @@ class EventStore:
     async def _append(self, records: Sequence[Record]) -> None:
         events = [record for record in records if isinstance(record, NewEvent)]
         if len(events) < len(records):
-            await self._run("quarantine_callbacks", _quarantine_columns([each for each in records if isinstance(each, Quarantined)]))
+            await self._run(
+                "quarantine_callbacks", _quarantine_columns([each for each in records if isinstance(each, Quarantined)])
+            )
             if not events:
                 return
         if len({event.event_id for event in events}) < len(events):

@@ -48,7 +48,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: Annotated[int, msgspec.Meta(description="Heard of for the first time.")]
     sent: int
-    delivered: Annotated[int, msgspec.Meta(description="Said to be delivered; or read, where that was not said before.")]
+    delivered: Annotated[
+        int, msgspec.Meta(description="Said to be delivered; or read, where that was not said before.")
+    ]
     undelivered: int
     failed: int
     read: int
@@ -59,7 +61,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     ]
     latency_seconds: Annotated[
         Latency | None,
-        msgspec.Meta(description="Of the deliveries, within `relative_error`; null: there were none, or grouped by error code."),
+        msgspec.Meta(
+            description="Of the deliveries, within `relative_error`; null: there were none, or grouped by error code."
+        ),
     ]
 
 
@@ -87,13 +91,20 @@ class Statistics(msgspec.Struct, frozen=True, rename={"start": "from", "end": "u
     end: Annotated[datetime, msgspec.Meta(description="Of the range; the first minute that does not count.")]
     step_seconds: int
     group_by: Sequence[Dimension]
-    relative_error: Annotated[float, msgspec.Meta(description="A percentile is off by no more than this share of itself.")]
+    relative_error: Annotated[
+        float, msgspec.Meta(description="A percentile is off by no more than this share of itself.")
+    ]
     series: list[Series]
 
 
 async def read_statistics(connection: AsyncConnection[TupleRow], question: Question) -> Statistics:
     """Answer a question. Raises TooMuchError, psycopg.Error."""
-    parameters: dict[str, Any] = {"from": question.start, "until": question.end, "step": question.step, "limit": MAX_ROWS + 1}
+    parameters: dict[str, Any] = {
+        "from": question.start,
+        "until": question.end,
+        "step": question.step,
+        "limit": MAX_ROWS + 1,
+    }
     parameters |= {f"by_{dimension}": dimension in question.group_by for dimension in DIMENSIONS}
     async with connection.cursor(row_factory=dict_row) as cursor:
         # A prepared statement would be given one plan for an hour and for a year.

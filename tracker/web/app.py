@@ -51,7 +51,9 @@ def create_app(runtime: Runtime) -> Litestar:
     )
     metrics_registry = Metrics(stats, pool, runtime.instance_id)
     checks = Checks(pool, stats, receiver.database)
-    webhook = Webhook(receiver.appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats)
+    webhook = Webhook(
+        receiver.appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats
+    )
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -98,7 +100,8 @@ def webhook_route(webhook: Webhook) -> ControllerRouterHandler:
 def keyring(settings: Settings) -> Keyring:
     """All keys of the settings; the development account's when there are none."""
     tokens = {
-        account_sid: [token.get_secret_value() for token in given] for account_sid, given in settings.twilio_auth_tokens.items()
+        account_sid: [token.get_secret_value() for token in given]
+        for account_sid, given in settings.twilio_auth_tokens.items()
     }
     main_account_sid = settings.twilio_account_sid
     if settings.uses_development_account:

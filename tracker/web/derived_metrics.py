@@ -51,7 +51,9 @@ class _Family(msgspec.Struct, frozen=True):
 _REACHED: Final = ("channel", "country")
 _COUNTERS: Final = (
     _Family("twilio_messages_sent_total", "Messages that were said to be sent, each once.", _REACHED),
-    _Family("twilio_messages_delivered_total", "Messages that were said to be delivered, or read, each once.", _REACHED),
+    _Family(
+        "twilio_messages_delivered_total", "Messages that were said to be delivered, or read, each once.", _REACHED
+    ),
     _Family("twilio_messages_undelivered_total", "Messages that were said to be undelivered, each once.", _REACHED),
     _Family("twilio_messages_failed_total", "Messages that were said to have failed, each once.", _REACHED),
     _Family("twilio_messages_read_total", "Messages that were said to be read, each once.", _REACHED),
@@ -61,10 +63,14 @@ _COUNTERS: Final = (
     _Family("tracker_projection_rebuilds_total", "How often a projection was rebuilt.", ("projection",)),
 )
 _LATENCY: Final = _Family(
-    "twilio_message_delivery_seconds", "From the first sent received to the first delivered received, in seconds.", ("channel",)
+    "twilio_message_delivery_seconds",
+    "From the first sent received to the first delivered received, in seconds.",
+    ("channel",),
 )
 _OPEN: Final = _Family("twilio_messages_open", "Messages that have this status, which is not final.", ("status",))
-_CODES: Final = _Family("tracker_error_code_info", "What an error code means; always 1.", ("error_code", "label", "fault"))
+_CODES: Final = _Family(
+    "tracker_error_code_info", "What an error code means; always 1.", ("error_code", "label", "fault")
+)
 
 
 async def read_series(connection: psycopg.AsyncConnection[Any], instance_id: UUID) -> list[Series]:
@@ -111,7 +117,9 @@ def _families(series: Sequence[Series]) -> Iterator[Metric]:
 def _counter(family: _Family, series: Iterable[Series], *, shown: bool) -> Metric:
     metric = CounterMetricFamily(family.name, family.documentation, labels=family.labels)
     for each in series:
-        metric.add_metric([each.labels.get(label, "") for label in family.labels], each.value, each.created_at, exemplar=each.exemplar)
+        metric.add_metric(
+            [each.labels.get(label, "") for label in family.labels], each.value, each.created_at, exemplar=each.exemplar
+        )
     if shown and not family.labels and not metric.samples:
         # The only series there can be, before anything was counted.
         metric.add_metric([], 0)

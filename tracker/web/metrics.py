@@ -46,7 +46,9 @@ class WebCollector(Collector):
         return self._families(dict(self._stats.results()), self._stats.seconds(), self._stats.batches())
 
     def _families(self, results: dict[Any, float], seconds: Histogram, batches: Histogram) -> Iterator[Metric]:
-        callbacks = CounterMetricFamily("tracker_callbacks", "Requests to the webhook by what became of them.", labels=["result"])
+        callbacks = CounterMetricFamily(
+            "tracker_callbacks", "Requests to the webhook by what became of them.", labels=["result"]
+        )
         for result, count in results.items():
             callbacks.add_metric([result], count)
         yield callbacks
@@ -149,7 +151,9 @@ class LogCollector(Collector):
         success = GaugeMetricFamily("tracker_collector_success", "Whether the database answered this scrape: 1 or 0.")
         success.add_metric([], 0 if self.health is None else 1)
         yield success
-        seconds = GaugeMetricFamily("tracker_collector_seconds", "How long this scrape waited for the database, in seconds.")
+        seconds = GaugeMetricFamily(
+            "tracker_collector_seconds", "How long this scrape waited for the database, in seconds."
+        )
         seconds.add_metric([], self.seconds)
         yield seconds
         if self.health is not None:

@@ -33,7 +33,9 @@ class Receiver:
         self._limit = settings.spool_max_bytes // settings.workers
         spool = Spool(worker_file(directory, runtime.worker), self._limit)
         self._journal = Journal(spool, self._thread, lambda _: self._publish())
-        self._leftovers = Leftovers(directory, settings.workers, self._thread, self._publish) if runtime.worker == 0 else None
+        self._leftovers = (
+            Leftovers(directory, settings.workers, self._thread, self._publish) if runtime.worker == 0 else None
+        )
         self._store = _store(runtime, "tracker-append", settings.append_timeout)
         self._drain_store = _store(runtime, "tracker-drain", DRAIN_SECONDS)
         self.database = Availability()
@@ -73,4 +75,6 @@ def spool_directory(settings: Settings) -> Path:
 
 def _store(runtime: Runtime, application: str, seconds: float) -> EventStore:
     """The server gives a statement up when we do: sessions that wait for a lock must not pile up behind one another."""
-    return EventStore(conninfo(runtime.database_url, role=Role.SERVICE, application=application, timeout=seconds), seconds)
+    return EventStore(
+        conninfo(runtime.database_url, role=Role.SERVICE, application=application, timeout=seconds), seconds
+    )

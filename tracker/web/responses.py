@@ -10,7 +10,9 @@ class Response:
 
     __slots__ = ("_body", "_start")
 
-    def __init__(self, status: int, media_type: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(
+        self, status: int, media_type: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         self._start: HTTPResponseStartEvent = {
             "type": "http.response.start",
             "status": status,
@@ -40,7 +42,9 @@ TAKEN = Response(200, "text/xml", b"<Response/>")
 FORBIDDEN = _problem(403, "Forbidden", "The request is not signed by an account that this server knows.")
 """Missing and wrong signatures get the same words: whoever forges learns nothing."""
 
-TOO_LARGE = _problem(413, "Content Too Large", "A status callback has at most 65536 bytes.", ((b"connection", b"close"),))
+TOO_LARGE = _problem(
+    413, "Content Too Large", "A status callback has at most 65536 bytes.", ((b"connection", b"close"),)
+)
 BAD_MEDIA_TYPE = _problem(415, "Unsupported Media Type", "Send application/x-www-form-urlencoded.")
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))
 UNAVAILABLE = _problem(503, "Service Unavailable", "The callback could not be stored.", ((b"retry-after", b"1"),))

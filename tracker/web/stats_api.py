@@ -70,7 +70,11 @@ UntilText = Annotated[
 ]
 StepText = Annotated[
     str | None,
-    _text("Length of a step: minutes, hours or days. Without it, one that gives some hundred.", "5m", pattern=f"^{_STEP.pattern}$"),
+    _text(
+        "Length of a step: minutes, hours or days. Without it, one that gives some hundred.",
+        "5m",
+        pattern=f"^{_STEP.pattern}$",
+    ),
 ]
 GroupTexts = Annotated[
     list[str] | None,
@@ -123,7 +127,11 @@ def stats_router(settings: Settings) -> Router:
 
 
 def read_question(
-    from_text: str | None, until_text: str | None, step_text: str | None, group_texts: Sequence[str] | None, now: datetime
+    from_text: str | None,
+    until_text: str | None,
+    step_text: str | None,
+    group_texts: Sequence[str] | None,
+    now: datetime,
 ) -> Question:
     """The question in the parameters. Raises ClientException."""
     try:
@@ -136,7 +144,9 @@ def read_question(
         raise ClientException(detail="from: is not before until.")
     step = _read_step(step_text) if step_text is not None else _usual_step(end - start)
     if (end - start) / step > MAX_STEPS:
-        raise ClientException(detail=f"step: gives more than {MAX_STEPS} steps; ask for longer ones or a shorter range.")
+        raise ClientException(
+            detail=f"step: gives more than {MAX_STEPS} steps; ask for longer ones or a shorter range."
+        )
     return Question(start, end, step, _read_groups(group_texts))
 
 
@@ -161,5 +171,7 @@ def _read_groups(texts: Sequence[str] | None) -> tuple[Dimension, ...]:
     wanted = {part for text in texts or () for part in text.split(",")}
     unknown = wanted - set(DIMENSIONS)
     if unknown:
-        raise ClientException(detail=f"group_by: expected any of {', '.join(DIMENSIONS)}; statuses are counted apart already.")
+        raise ClientException(
+            detail=f"group_by: expected any of {', '.join(DIMENSIONS)}; statuses are counted apart already."
+        )
     return tuple(dimension for dimension in DIMENSIONS if dimension in wanted)

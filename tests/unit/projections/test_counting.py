@@ -28,7 +28,9 @@ OTHER_SID = "MM" + "f" * 32
 
 def batches(events: Sequence[Said], sizes: Iterable[int]) -> list[Batch]:
     """The log, taken in in batches of these sizes and one with what is left over."""
-    messages = Messages(0, lambda sids, until: [said for said in events if said.message_sid in sids and said.position <= until])
+    messages = Messages(
+        0, lambda sids, until: [said for said in events if said.message_sid in sids and said.position <= until]
+    )
     found: list[Batch] = []
     start = 0
     for size in [*sizes, len(events)]:
@@ -49,7 +51,10 @@ def counted(events: Sequence[Said], sizes: Iterable[int] = ()) -> Values:
 
 def total(values: Values, metric: str, **labels: str) -> Decimal:
     """The sum of a metric's series with these labels."""
-    return sum((value for (name, found), value in values.items() if name == metric and found >= set(labels.items())), Decimal(0))
+    return sum(
+        (value for (name, found), value in values.items() if name == metric and found >= set(labels.items())),
+        Decimal(0),
+    )
 
 
 def statistics(events: Sequence[Said], sizes: Iterable[int] = ()) -> tuple[dict[Any, Counter[str]], Counter[Any]]:
@@ -76,7 +81,14 @@ BUSY = st.lists(
         busy_event,
         st.sampled_from([SID, OTHER_SID]),
         st.sampled_from(
-            [("sent", None), ("delivered", None), ("read", None), ("undelivered", "30003"), ("failed", "21610"), ("failed", "30008")]
+            [
+                ("sent", None),
+                ("delivered", None),
+                ("read", None),
+                ("undelivered", "30003"),
+                ("failed", "21610"),
+                ("failed", "30008"),
+            ]
         ),
         st.sampled_from(["+14155238886", "+447400123456", None]),
         st.sampled_from([None, "MG" + "1" * 32]),
@@ -95,7 +107,9 @@ LOGS = BUSY | histories(max_size=8, messages=3)
 def test_a_batch_counts_what_its_parts_count(log: list[Said], sizes: list[int]) -> None:
     """However the log is cut, with whatever was forgotten in between."""
     whole, parts = counted(log), counted(log, sizes)
-    assert {series: value for series, value in parts.items() if value} == {series: value for series, value in whole.items() if value}
+    assert {series: value for series, value in parts.items() if value} == {
+        series: value for series, value in whole.items() if value
+    }
     assert statistics(log, sizes) == statistics(log)
 
 
@@ -144,10 +158,14 @@ def test_the_open_messages_are_those_that_are_not_final(log: list[Said]) -> None
     """The gauge against the states themselves."""
     states = {message.message_sid: message for message in batches(log, ())[0].messages}
     expected = Counter(
-        message.status if message.status in PHASES else "other" for message in states.values() if message.status not in FINAL
+        message.status if message.status in PHASES else "other"
+        for message in states.values()
+        if message.status not in FINAL
     )
     values = counted(log)
-    found = {dict(labels)["status"]: value for (metric, labels), value in values.items() if metric == "twilio_messages_open"}
+    found = {
+        dict(labels)["status"]: value for (metric, labels), value in values.items() if metric == "twilio_messages_open"
+    }
     assert {status: value for status, value in found.items() if value} == dict(expected)
 
 
@@ -202,10 +220,19 @@ def test_messages_are_told_apart() -> None:
         say(4, "sent", sid=f"SM{4:032x}")._replace(messaging_service_sid="MG" + "1" * 32),
     ]
     values = counted(log)
-    found = {(dict(labels)["channel"], dict(labels)["country"]): value for (name, labels), value in values.items() if "sent" in name}
+    found = {
+        (dict(labels)["channel"], dict(labels)["country"]): value
+        for (name, labels), value in values.items()
+        if "sent" in name
+    }
     assert found == {("sms", "US"): 2, ("sms", "GB"): 1, ("whatsapp", "US"): 1}
     places = {place[1:]: row["sent"] for (place, _), row in statistics(log)[0].items()}
-    assert places == {("sms", "US", ""): 1, ("sms", "GB", ""): 1, ("whatsapp", "US", ""): 1, ("sms", "US", "MG" + "1" * 32): 1}
+    assert places == {
+        ("sms", "US", ""): 1,
+        ("sms", "GB", ""): 1,
+        ("whatsapp", "US", ""): 1,
+        ("sms", "US", "MG" + "1" * 32): 1,
+    }
 
 
 def test_a_series_names_its_first_and_its_last_event() -> None:
@@ -215,7 +242,9 @@ def test_a_series_names_its_first_and_its_last_event() -> None:
         say(2, "sent", sid=f"SM{2:032x}", to="+447400123456"),
         say(3, "sent", sid=f"SM{3:032x}"),
     ]
-    change = METRIC_COUNTERS.fold(batches(log, ())[0])["twilio_status_events_total", '{"status":"sent","effect":"decided"}']
+    change = METRIC_COUNTERS.fold(batches(log, ())[0])[
+        "twilio_status_events_total", '{"status":"sent","effect":"decided"}'
+    ]
     assert (change.amount, change.first.position, change.last.position) == (3, 1, 3)
 
 
@@ -287,7 +316,10 @@ def test_a_latency_counts_once_in_its_bucket(log: list[Said], le: str, seconds: 
     assert statistics(log)[1].total() == 1
 
 
-@pytest.mark.parametrize("log", [[say(1, "sent")], [say(1, "delivered")], [say(1, "sent"), say(2, "read")], [say(1, "read"), say(2, "delivered")]])
+@pytest.mark.parametrize(
+    "log",
+    [[say(1, "sent")], [say(1, "delivered")], [say(1, "sent"), say(2, "read")], [say(1, "read"), say(2, "delivered")]],
+)
 def test_half_a_pair_is_no_latency(log: list[Said]) -> None:
     """Reading says nothing of when a message was delivered."""
     assert total(counted(log), "twilio_message_delivery_seconds") == 0
@@ -317,7 +349,10 @@ def test_a_failed_message_costs_its_fee_once(log: list[Said], dollars: str) -> N
 
 def test_a_correction_is_in_both_minutes() -> None:
     """Undelivered at noon, delivered after all seven minutes later."""
-    log = [say(1, "undelivered", "30003", received_at=NOON), say(2, "delivered", received_at=NOON + timedelta(minutes=7, seconds=30))]
+    log = [
+        say(1, "undelivered", "30003", received_at=NOON),
+        say(2, "delivered", received_at=NOON + timedelta(minutes=7, seconds=30)),
+    ]
     counts, _ = statistics(log)
     rows = {(minute, code): +row for ((minute, *_), code), row in counts.items()}
     assert rows == {
@@ -329,7 +364,10 @@ def test_a_correction_is_in_both_minutes() -> None:
 
 def test_late_events_count_in_their_own_minute() -> None:
     """By when they were received, wherever they are in the log."""
-    log = [say(1, "sent", sid=OTHER_SID, received_at=NOON), say(2, "sent", sid=SID, received_at=NOON - timedelta(hours=3, seconds=1))]
+    log = [
+        say(1, "sent", sid=OTHER_SID, received_at=NOON),
+        say(2, "sent", sid=SID, received_at=NOON - timedelta(hours=3, seconds=1)),
+    ]
     counts, _ = statistics(log)
     assert sorted(minute for (minute, *_), _ in counts) == [NOON - timedelta(hours=3, minutes=1), NOON]
 

@@ -54,4 +54,3 @@ def test_every_bucket_stands_for_a_latency_of_its_own() -> None:
     """Going there and back loses nothing."""
     buckets = list(range(1, bucket_of(10**14)))
     assert [bucket_of(round(seconds_of(bucket) * 1_000_000)) for bucket in buckets] == buckets
-

@@ -71,7 +71,11 @@ def _bar(index: int, volume: Volume, width: float, top: int) -> list[Markup]:
     """One step: delivered at the bottom, then undelivered, then failed, with the figures to read on pointing at it."""
     x, floor = LEFT + index * width, float(RATE + BARS)
     parts: list[Markup] = []
-    for name, count in (("delivered", volume.delivered), ("undelivered", volume.undelivered), ("failed", volume.failed)):
+    for name, count in (
+        ("delivered", volume.delivered),
+        ("undelivered", volume.undelivered),
+        ("failed", volume.failed),
+    ):
         if count:
             height = count / top * BARS
             floor -= height
@@ -80,7 +84,9 @@ def _bar(index: int, volume: Volume, width: float, top: int) -> list[Markup]:
                     name, x, floor, max(width - 1, 0.5), height
                 )
             )
-    words = f"{volume.at:%H:%M} UTC: {volume.delivered} delivered, {volume.undelivered} undelivered, {volume.failed} failed"
+    words = (
+        f"{volume.at:%H:%M} UTC: {volume.delivered} delivered, {volume.undelivered} undelivered, {volume.failed} failed"
+    )
     return [Markup("<g><title>{}</title>").format(words), *parts, Markup("</g>")]
 
 
