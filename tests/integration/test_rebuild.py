@@ -360,6 +360,24 @@ def test_the_live_runner_goes_on_with_the_new_tables(
     assert_exact(connection)
 
 
+def test_a_switch_takes_in_what_came_since(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
+    """What the live projection took in after the comparison is in the new tables too, so nothing goes back."""
+    with rebuilding(as_owner, PROJECTIONS, lambda *_: None, batch_events=10) as work:
+        work.begin()
+        work.fill()
+        for projection in PROJECTIONS:
+            work.compare(projection)
+        append(projected, traffic(3, 30, 1001))
+        run(as_projector)
+        before = dump(connection)
+        for projection in PROJECTIONS:
+            work.switch(projection)
+    assert dump(connection) == before
+    assert lag(connection) == 0
+
+
 class NewVersion:
     """``metric_counters`` as a later program would have it: it counts in dozens."""
 
