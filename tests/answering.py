@@ -19,6 +19,7 @@ from tracker.web.pages.routes import pages_router
 from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.reads import Pool
 from tracker.web.stats import WebStats
+from tracker.web.stats_api import stats_router
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def create_app(database_url: str, settings: Settings) -> Litestar:
         await pool.close()
 
     return Litestar(
-        route_handlers=[api_router(settings), pages_router(settings)],
+        route_handlers=[api_router(settings), stats_router(settings), pages_router(settings)],
         dependencies={
             "pool": Provide(lambda: pool, sync_to_thread=False),
             "metrics_registry": Provide(lambda: metrics, sync_to_thread=False),

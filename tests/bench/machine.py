@@ -21,7 +21,7 @@ PACKAGES: Final = ("litestar", "uvicorn", "uvloop", "httptools", "psycopg", "twi
 
 
 def describe_machine(directory: Path) -> Machine:
-    """This machine. directory: where the database will be."""
+    """The machine that this runs on. directory: where the database will be."""
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 0,

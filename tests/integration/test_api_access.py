@@ -181,7 +181,7 @@ def test_a_bug_is_logged_whole_and_told_to_nobody(database_url: str, monkeypatch
     """500 without a word of what is inside; the log has the traceback, the message, and no variables."""
 
     async def broken(*_: object) -> None:
-        private = "to=+15558675310"  # noqa: F841  # must not be shown
+        private = "to=+15558675310"  # noqa: F841  # pyright: ignore[reportUnusedVariable]  # must not be shown
         raise ValueError("secret detail")
 
     monkeypatch.setattr(api, "read_history", broken)

@@ -42,8 +42,7 @@ def test_a_person_sees_state_events_and_reasons(database_url: str) -> None:
         f"message {SID}",
         "status undelivered, final",
         "error 30003 phone off or out of reach",
-        "why ◀ Position 4 decides, with undelivered: the carrier's done date is later, "
-        "2026-03-01 12:01 over 2026-03-01 12:00.",
+        "why ◀ Position 4 decides, with undelivered: the carrier's done date is later, 2026-03-01 12:01 over 2026-03-01 12:00.",
         "route sms, +15557122661 to +15558675310",
         f"account {ACCOUNT}",
         "sent 2026-03-01 12:00:02.000 UTC, received",

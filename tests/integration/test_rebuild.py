@@ -104,7 +104,7 @@ def dump(connection: psycopg.Connection[Any], schema: str = "public") -> dict[st
         table: [
             row
             for (row,) in connection.execute(f"SELECT to_jsonb(kept)::text FROM {schema}.{table} AS kept ORDER BY 1")
-        ]  # noqa: S608
+        ]
         for projection in PROJECTIONS
         for table in projection.tables
     }

@@ -105,7 +105,10 @@ def head(connection: psycopg.Connection[Any]) -> int:
 def dump(connection: psycopg.Connection[Any], projection: Projection[Any]) -> dict[str, list[str]]:
     """All rows of a projection."""
     return {
-        table: [row for (row,) in connection.execute(f"SELECT to_jsonb(kept)::text FROM {table} AS kept ORDER BY 1")]  # noqa: S608
+        table: [
+            row
+            for (row,) in connection.execute(f"SELECT to_jsonb(kept)::text FROM {table} AS kept ORDER BY 1".encode())
+        ]
         for table in projection.tables
     }
 

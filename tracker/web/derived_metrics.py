@@ -69,7 +69,7 @@ _LATENCY: Final = _Family(
 )
 _OPEN: Final = _Family("twilio_messages_open", "Messages that have this status, which is not final.", ("status",))
 _CODES: Final = _Family(
-    "tracker_error_code_info", "What an error code means; always 1.", ("error_code", "label", "fault")
+    "tracker_error_code_info", "What an error code means; always 1.", ("error_code", "label", "fault", "advice")
 )
 
 
@@ -110,7 +110,7 @@ def _families(series: Sequence[Series]) -> Iterator[Metric]:
     codes = GaugeMetricFamily(_CODES.name, _CODES.documentation, labels=_CODES.labels)
     # All codes, so that one that occurs for the first time is a rise from zero.
     for code in all_codes() if series else ():
-        codes.add_metric([code.code, code.label, code.fault], 1)
+        codes.add_metric([code.code, code.label, code.fault, code.advice], 1)
     yield codes
 
 
