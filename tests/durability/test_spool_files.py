@@ -249,7 +249,7 @@ def fill_up(tracker: Tracker, first: int = 2) -> list[int]:
     acknowledged = list[int]()
     for number in range(first, first + 500):
         answer = tracker.post(callback("sent", message_sid(number), Padding=padding))
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE.value:
             assert answer.headers["content-type"] == "application/problem+json"
             assert len(acknowledged) > 20
             return acknowledged

@@ -22,6 +22,7 @@ PROTECTED = (
     f"/api/messages/{SID}",
     f"/api/messages/{SID}/events",
     "/api/messages",
+    "/api/stats",
     f"/messages/{SID}",
     "/schema/openapi.json",
 )

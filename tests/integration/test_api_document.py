@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from tests.answering import answering
 from tests.story import SID, append, event, project
 
-PATHS = {"/api/messages", "/api/messages/{message_sid}", "/api/messages/{message_sid}/events"}
+PATHS = {"/api/messages", "/api/messages/{message_sid}", "/api/messages/{message_sid}/events", "/api/stats"}
 
 
 @pytest.fixture

@@ -103,7 +103,9 @@ def dump(connection: psycopg.Connection[Any], schema: str = "public") -> dict[st
     return {
         table: [
             row
-            for (row,) in connection.execute(f"SELECT to_jsonb(kept)::text FROM {schema}.{table} AS kept ORDER BY 1")
+            for (row,) in connection.execute(
+                f"SELECT to_jsonb(kept)::text FROM {schema}.{table} AS kept ORDER BY 1".encode()
+            )
         ]
         for projection in PROJECTIONS
         for table in projection.tables

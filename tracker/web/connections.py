@@ -38,8 +38,11 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 """Bytes of any request, chunk sizes and trailers included; routes have smaller limits of their own."""
 
+MAX_PIPELINED: Final = 64
+"""Requests that a client may send before it has the answer to the first."""
+
 REPLACED_AT_ONCE: Final = 256
-"""Connections that are chosen to give way in one go: choosing looks at all of them."""
+"""Connections that are chosen to give way in one go, at most: choosing looks at all of them."""
 
 Wait = Literal["request", "idle", "reply"]
 """What a client keeps its connection waiting for: the rest of a request, the next one, or that it reads the answer."""
@@ -50,8 +53,10 @@ _SECONDS: Final[dict[Wait, int]] = {"request": REQUEST_SECONDS, "idle": IDLE_SEC
 class WatchedProtocol(HttpToolsProtocol):
     """uvicorn's protocol for a connection that ``Connections`` watches over."""
 
+    _unfinished: object = None
+    """Scope of the request that was incomplete when bytes came last."""
     _unfinished_bytes = 0
-    """Received of a request that is not complete."""
+    """Received of it, but for what came along with its beginning."""
     last_wait: tuple[object, str] | None = None
     """The wait in which the last sweep found this connection, behind the request that it followed."""
     sweeps = 0
@@ -78,13 +83,19 @@ class WatchedProtocol(HttpToolsProtocol):
             self._watch.count("malformed")
             self.send_400_response("Invalid HTTP request received.")
             return
-        has_head = self._has_head
-        if has_head and not self.cycle.more_body:
-            # The usual case: a whole request, which is the application's by now.
-            self._unfinished_bytes = 0
+        if self.pipeline and len(self.pipeline) > MAX_PIPELINED:
+            self._watch.end(self, "pipelined")
+        # Usually a whole request has come, and is the application's by now.
+        elif not self._has_head or self.cycle.more_body:
+            self._count_unfinished(len(data))
+
+    def _count_unfinished(self, size: int) -> None:
+        """So many more bytes have come of a request that is not complete, unless it has only begun among them."""
+        if self._unfinished is not self.scope:
+            self._unfinished, self._unfinished_bytes = self.scope, 0
             return
-        self._unfinished_bytes += len(data)
-        if self._unfinished_bytes > (MAX_REQUEST_BYTES if has_head else MAX_HEAD_BYTES):
+        self._unfinished_bytes += size
+        if self._unfinished_bytes > (MAX_REQUEST_BYTES if self._has_head else MAX_HEAD_BYTES):
             self._watch.end(self, "too_large")
 
     def on_response_complete(self) -> None:
@@ -161,7 +172,8 @@ class Connections:
             if wait is None or connection in self._unread:
                 connection.last_wait = None
             elif connection.last_wait != (connection.cycle, wait):
-                connection.last_wait, connection.sweeps = (connection.cycle, wait), 0
+                connection.last_wait = (connection.cycle, wait)
+                connection.sweeps = 0
             else:
                 connection.sweeps += SWEEP_SECONDS
                 if connection.sweeps >= _SECONDS[wait]:
@@ -195,8 +207,9 @@ class Connections:
         """End one connection that waits for its client; False when there is none."""
         victim = next(filter(self._may_give_way, self._replaceable), None)
         if victim is None:
-            found = sorted(filter(self._may_give_way, self._open), key=_usefulness)
-            self._replaceable = iter([each for each in found if each is not newcomer][:REPLACED_AT_ONCE])
+            found = sorted((each for each in self._open if each is not newcomer and self._may_give_way(each)), key=_usefulness)
+            # A few of them only: more useless ones may come.
+            self._replaceable = iter(found[: min(len(found) // 4 + 1, REPLACED_AT_ONCE)])
             victim = next(self._replaceable, None)
         if victim is None:
             return False
