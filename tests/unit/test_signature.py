@@ -64,6 +64,8 @@ def sign(url: str, params: Pairs, token: str, algorithm: Algorithm = "sha1") -> 
 @given(urls(), pairs, tokens, algorithms)
 @example(("https://example.com/", "https://example.com:443/"), PARAMS, TOKEN, "sha1")
 @example(("https://example.com:8443/", "https://example.com/"), PARAMS, TOKEN, "sha256")
+@example(("https://example.com/", "https://example.com/"), PARAMS, "x" * 64, "sha1")
+@example(("https://example.com/", "https://example.com/"), PARAMS, "é" * 33, "sha256")
 def test_the_verifier_agrees_with_twilios_own(
     url: tuple[str, str], params: Pairs, token: str, algorithm: Algorithm
 ) -> None:
