@@ -207,7 +207,9 @@ class Connections:
         """End one connection that waits for its client; False when there is none."""
         victim = next(filter(self._may_give_way, self._replaceable), None)
         if victim is None:
-            found = sorted((each for each in self._open if each is not newcomer and self._may_give_way(each)), key=_usefulness)
+            found = sorted(
+                (each for each in self._open if each is not newcomer and self._may_give_way(each)), key=_usefulness
+            )
             # A few of them only: more useless ones may come.
             self._replaceable = iter(found[: min(len(found) // 4 + 1, REPLACED_AT_ONCE)])
             victim = next(self._replaceable, None)
