@@ -19,6 +19,8 @@ from tracker.settings import Settings
 
 _STYLES = {Health.OK: "green", Health.BEHIND: "yellow", Health.STOPPED: "bold red", Health.NEW: "yellow"}
 
+_NOT_MIGRATED = "The database's schema is not this program's: run `tracker migrate`."
+
 
 def show_status(settings: Settings, *, as_json: bool) -> None:
     """Print it; ends the process with 1 when a projection has stopped. Raises DatabaseUnavailableError, MigrationError."""
@@ -40,8 +42,10 @@ def _read(database_url: str) -> Status:
         ) as connection:
             return read_status(connection, PROJECTIONS)
     except psycopg.errors.UndefinedTable:
-        raise MigrationError("The database has no such tables yet: run `tracker migrate`.") from None
+        raise MigrationError(_NOT_MIGRATED) from None
     except psycopg.OperationalError as error:
+        if f'role "{Role.PROJECTOR}" does not exist' in str(error):
+            raise MigrationError(_NOT_MIGRATED) from None
         raise DatabaseUnavailableError(f"No connection to the database: {error}") from None
 
 
