@@ -33,7 +33,8 @@ pytestmark = pytest.mark.anyio
 async def pool(database_url: str) -> AsyncIterator[Pool]:
     """Connections as the web workers have them."""
     service = conninfo(database_url, role=Role.SERVICE, application="tests")
-    async with AsyncConnectionPool(service, kwargs={"autocommit": True}, min_size=1, max_size=2, open=False) as pool:
+    pool: Pool = AsyncConnectionPool(service, kwargs={"autocommit": True}, min_size=1, max_size=2, open=False)
+    async with pool:
         yield pool
 
 
@@ -119,7 +120,7 @@ async def test_the_histogram_is_cumulative(
         }
         assert {"10.0", "600.0", "7200.0", "+Inf"} <= buckets.keys()
         for le, value in buckets.items():
-            below = [row for (name, labels), row in rows.items() if ("channel", channel) in labels and any(
+            below = [row for (_, labels), row in rows.items() if ("channel", channel) in labels and any(
                 label == "le" and float(bound) <= float(le) for label, bound in labels
             )]  # fmt: skip
             assert value == sum(below)
