@@ -63,6 +63,23 @@ async def test_what_waits_together_is_one_batch() -> None:
     assert store.batches == [events[:1], events[1:]]
 
 
+async def test_what_arrives_within_a_few_turns_of_the_loop_goes_along() -> None:
+    """Requests that wait at the sockets already are read one a turn; a transaction each would be the dearest way to keep them."""
+    store, events = StoppedStore(), new_events(5)
+    appender = Appender(store)
+
+    async def ask(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await appender.append(events[turns])
+
+    async with asyncio.TaskGroup() as group:
+        for turns in range(5):
+            group.create_task(ask(turns))
+        await store.finish()
+    assert store.batches == [events]
+
+
 async def test_nobody_is_answered_before_the_store_is_done() -> None:
     """An answer says that the event is durable."""
     store = StoppedStore()
