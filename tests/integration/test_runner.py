@@ -14,7 +14,7 @@ from projections.projection import Projection
 from projections.runner import CheckpointMovedError, Runner
 from projections.transitions import Batch
 from tests.counting import assert_exact
-from tests.serving import running_tracker
+from tests.serving import running_tracker, wait_until
 from tests.story import append
 from tests.traffic import traffic
 from tracker.database.connections import Role, conninfo
@@ -218,7 +218,7 @@ def test_one_runner_is_active(database_url: str, connection: psycopg.Connection[
             runner = Runner(second, PROJECTIONS)
             assert not runner.try_to_start(second_id)
             first.close()
-            assert runner.try_to_start(second_id)
+            wait_until(lambda: runner.try_to_start(second_id), "the server to give the lock back")
             assert connection.execute("SELECT instance_id FROM projection_runner").fetchall() == [(second_id,)]
 
 
