@@ -1,5 +1,6 @@
 """Clients that do what they should not, on sockets of their own."""
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,8 @@ NOTHING = b""
 @contextmanager
 def connections(tracker: Tracker, number: int, sent: bytes) -> Iterator[list[socket.socket]]:
     """So many connections, each of which has sent these bytes and then nothing."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
         found: list[socket.socket] = []
         for _ in range(number):

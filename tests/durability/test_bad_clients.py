@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.database import PostgresForTests
 from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, answer, connections, is_closed, request
 from tests.serving import Tracker, callback, message_sid, running_tracker, wait_until
 from tracker.web.connections import MAX_HEAD_BYTES, MAX_REQUEST_BYTES, REQUEST_SECONDS
@@ -32,29 +33,47 @@ def median_seconds(tracker: Tracker, number: int = 30) -> float:
     return statistics.median(seconds)
 
 
+def show(what: str, seconds: float) -> None:
+    """A figure, for those who run the tests with ``-s`` or look at a failure."""
+    print(f"{what}: {seconds * 1000:.1f} ms, median")
+
+
 def worker(tracker: Tracker) -> psutil.Process:
     """The only one."""
     (found,) = tracker.children("tracker.web.worker")
     return found
 
 
-@pytest.mark.parametrize("sent", [NOTHING, HALF_A_HEAD, HALF_A_BODY], ids=["nothing", "half a head", "half a body"])
-def test_slow_clients_are_ended_and_hurt_nobody(database_url: str, sent: bytes) -> None:
-    """A thousand connections that begin a request, or none, and go no further: good callbacks are answered beside them, and they are
+@pytest.fixture(scope="module")
+def tracker(postgres: PostgresForTests) -> Iterator[Tracker]:
+    """A server that all tests of this module abuse, one after the other."""
+    with postgres.database() as database_url, running_tracker(database_url) as tracker:
+        yield tracker
+
+
+def test_slow_clients_are_ended_and_hurt_nobody(tracker: Tracker) -> None:
+    """Thousands of connections that begin a request, or none, and go no further: good callbacks are answered beside them, and they are
     gone soon after REQUEST_SECONDS."""
-    with running_tracker(database_url) as tracker:
-        alone = median_seconds(tracker)
-        with connections(tracker, 1000, sent) as slow:
-            started = time.monotonic()
-            assert median_seconds(tracker) < alone + 0.25
-            wait_until(lambda: all(map(is_closed, slow)), "the slow ones to be ended")
-            assert time.monotonic() - started < REQUEST_SECONDS + 2 + GRACE
-        assert median_seconds(tracker) < alone + 0.25
+    alone = median_seconds(tracker)
+    with ExitStack() as stack:
+        slow = [
+            client
+            for sent in (NOTHING, HALF_A_HEAD, HALF_A_BODY)
+            for client in stack.enter_context(connections(tracker, 1000, sent))
+        ]
+        started = time.monotonic()
+        beside = median_seconds(tracker)
+        show("a good callback alone", alone)
+        show("a good callback beside 3000 slow clients", beside)
+        assert beside < alone + 0.25
+        wait_until(lambda: all(map(is_closed, slow)), "the slow ones to be ended")
+        assert time.monotonic() - started < REQUEST_SECONDS + 2 + GRACE
+    assert median_seconds(tracker) < alone + 0.25
 
 
-def test_a_byte_now_and_then_does_not_help(database_url: str) -> None:
+def test_a_byte_now_and_then_does_not_help(tracker: Tracker) -> None:
     """A request has its time as a whole, however often a piece of it comes."""
-    with running_tracker(database_url) as tracker, connections(tracker, 20, HALF_A_HEAD) as slow:
+    with connections(tracker, 20, HALF_A_HEAD) as slow:
         deadline = time.monotonic() + REQUEST_SECONDS + 2 + GRACE
         pause = threading.Event()
         while not all(map(is_closed, slow)):
@@ -87,25 +106,29 @@ def test_idle_connections_make_room_for_new_ones(database_url: str) -> None:
             assert answer(client).startswith(b"HTTP/1.1 200")
 
 
-def test_thousands_of_idle_connections(database_url: str) -> None:
+def test_thousands_of_idle_connections(tracker: Tracker) -> None:
     """They are kept, below the limit, for little memory, and cost good callbacks nothing."""
-    with running_tracker(database_url) as tracker:
-        alone = median_seconds(tracker)
-        before = worker(tracker).memory_info().rss
-        with connections(tracker, 3000, NOTHING):
-            assert median_seconds(tracker) < alone + 0.25
-            assert worker(tracker).memory_info().rss - before < 100 * MEGABYTE
+    alone = median_seconds(tracker)
+    before = worker(tracker).memory_info().rss
+    with connections(tracker, 3000, NOTHING):
+        beside, grown = median_seconds(tracker), worker(tracker).memory_info().rss - before
+        show("a good callback beside 3000 idle connections", beside)
+        print(f"3000 idle connections: {grown / MEGABYTE:.1f} MB")
+        assert beside < alone + 0.25
+        assert grown < 100 * MEGABYTE
 
 
-def test_large_bodies_that_stop_half_way_take_bounded_memory(database_url: str) -> None:
+def test_large_bodies_that_stop_half_way_take_bounded_memory(tracker: Tracker) -> None:
     """A thousand of them, each with all that a body may have but its last byte."""
     head, _, _ = HALF_A_BODY.partition(b"\r\n\r\n")
-    with running_tracker(database_url) as tracker:
-        before = worker(tracker).memory_info().rss
-        with connections(tracker, 1000, head + b"\r\n\r\n" + b"a" * 59_999) as slow:
-            assert median_seconds(tracker) < 0.5
-            assert worker(tracker).memory_info().rss - before < 300 * MEGABYTE
-            wait_until(lambda: all(map(is_closed, slow)), "them to be ended")
+    before = worker(tracker).memory_info().rss
+    with connections(tracker, 1000, head + b"\r\n\r\n" + b"a" * 59_999) as slow:
+        beside, grown = median_seconds(tracker), worker(tracker).memory_info().rss - before
+        show("a good callback beside 1000 large bodies that stopped", beside)
+        print(f"1000 large bodies that stopped: {grown / MEGABYTE:.1f} MB")
+        assert beside < 0.5
+        assert grown < 300 * MEGABYTE
+        wait_until(lambda: all(map(is_closed, slow)), "them to be ended")
 
 
 ENDLESS: dict[str, tuple[bytes, bytes, int]] = {
@@ -126,10 +149,10 @@ ENDLESS: dict[str, tuple[bytes, bytes, int]] = {
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-def test_a_request_without_end_is_ended(database_url: str, what: str) -> None:
+def test_a_request_without_end_is_ended(tracker: Tracker, what: str) -> None:
     """Long before it fills the memory."""
     start, more, limit = ENDLESS[what]
-    with running_tracker(database_url) as tracker, connections(tracker, 1, start) as (client,):
+    with connections(tracker, 1, start) as (client,):
         sent = 0
         client.settimeout(20)
         with pytest.raises((BrokenPipeError, ConnectionResetError, TimeoutError)) as ended:
@@ -144,9 +167,9 @@ def test_a_request_without_end_is_ended(database_url: str, what: str) -> None:
 @pytest.mark.parametrize(
     "rubbish", [b"\x16\x03\x01\x02\x00\x01", b"GET\r\n\r\n", b"\0" * 100, b"GET http://[ HTTP/1.1\r\n\r\n"]
 )
-def test_what_is_no_http_is_told_so(database_url: str, rubbish: bytes) -> None:
+def test_what_is_no_http_is_told_so(tracker: Tracker, rubbish: bytes) -> None:
     """As a TLS handshake at the wrong port."""
-    with running_tracker(database_url) as tracker, connections(tracker, 1, rubbish) as (client,):
+    with connections(tracker, 1, rubbish) as (client,):
         client.shutdown(socket.SHUT_WR)
         received = b""
         while data := client.recv(4096):
@@ -154,22 +177,22 @@ def test_what_is_no_http_is_told_so(database_url: str, rubbish: bytes) -> None:
         assert received.startswith(b"HTTP/1.1 400 ")
 
 
-def test_an_upgrade_is_answered_as_it_is(database_url: str) -> None:
+def test_an_upgrade_is_answered_as_it_is(tracker: Tracker) -> None:
     """curl offers HTTP/2 on request; nothing here speaks it."""
-    with running_tracker(database_url) as tracker:
-        answered = tracker.client.get(
-            "/livez", headers={"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AA"}
-        )
-        assert answered.status_code == httpx.codes.OK
+    answered = tracker.client.get(
+        "/livez", headers={"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AA"}
+    )
+    assert answered.status_code == httpx.codes.OK
 
 
-def test_a_flood_of_bad_signatures(database_url: str) -> None:
+def test_a_flood_of_bad_signatures(tracker: Tracker) -> None:
     """They are refused; good callbacks are answered in between, and everything is counted."""
-    with running_tracker(database_url) as tracker, flood(tracker) as refused:
+    with flood(tracker) as refused:
         wait_until(lambda: len(refused) > 200, "the flood")
         seconds = median_seconds(tracker)
         more = len(refused)
         wait_until(lambda: len(refused) > more, "the flood to go on")
+        show("a good callback in a flood of bad signatures", seconds)
         assert seconds < 0.5
     assert set(refused) == {httpx.codes.FORBIDDEN}
 
@@ -202,10 +225,10 @@ def flood(tracker: Tracker, threads: int = 4) -> Iterator[list[int]]:
             each.join()
 
 
-def test_a_client_that_asks_and_reads_no_answer_is_ended(database_url: str) -> None:
+def test_a_client_that_asks_and_reads_no_answer_is_ended(tracker: Tracker) -> None:
     """Neither its questions nor their answers gather in memory without end."""
     ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 100
-    with running_tracker(database_url) as tracker, connections(tracker, 1, ask) as (client,):
+    with connections(tracker, 1, ask) as (client,):
         before = worker(tracker).memory_info().rss
         client.settimeout(5)
         with pytest.raises((BrokenPipeError, ConnectionResetError, TimeoutError)):
