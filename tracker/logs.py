@@ -16,6 +16,12 @@ _NUMBER: Final = re.compile(r"(?:\+|%2B)[0-9]{4}[0-9]{3,11}")
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):[^@\s/]+@")
 
 
+# Without the variables of each frame: they are bodies, signatures and numbers.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
 def configure_logging(log_format: str = "auto") -> None:
     """Set up structlog, and the standard library's logging behind the same processors.
 
@@ -29,9 +35,14 @@ def configure_logging(log_format: str = "auto") -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     rendered: list[Processor] = (
-        [redact, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [
+            redact,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if console
-        else [structlog.processors.dict_tracebacks, redact, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, redact, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, *rendered],
