@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from projections.runner import Runner
 from tests.serving import PATIENCE, wait_until
 
 
@@ -49,6 +50,11 @@ def projecting(database_url: str, data_dir: Path) -> Iterator[Projector]:
         if process.poll() is None:
             process.terminate()
             process.wait(PATIENCE)
+
+
+def become_active(runner: Runner, instance_id: UUID | None = None) -> None:
+    """Start a runner in this process. A session that ended just now may hold the lock for a moment yet."""
+    wait_until(lambda: runner.try_to_start(instance_id or uuid4()), "the runner's lock")
 
 
 def is_active(connection: psycopg.Connection[Any], projector: Projector) -> bool:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
-from uuid import uuid4
 
 import psycopg
 from uuid_utils import uuid7
 
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
+from tests.projector import become_active
 from tracker.database.connections import Role, conninfo
 from tracker.log.event import Evidence, NewEvent
 from tracker.log.store import EventStore
@@ -78,6 +78,6 @@ def project(database_url: str) -> None:
         conninfo(database_url, role=Role.PROJECTOR, application="tests"), autocommit=True
     ) as connection:
         runner = Runner(connection, PROJECTIONS)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         while runner.run_once():
             pass

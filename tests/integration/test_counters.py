@@ -16,7 +16,7 @@ from projections.projection import Projection
 from projections.runner import Runner
 from projections.transitions import Batch
 from tests.counting import assert_exact, counters, log_counts
-from tests.projector import is_active, projecting, wait_projected
+from tests.projector import become_active, is_active, projecting, wait_projected
 from tests.serving import wait_until
 from tests.story import append
 from tests.traffic import traffic
@@ -34,7 +34,7 @@ def project_all(
     """Take everything in, in batches that cut messages in two."""
     with psycopg.connect(as_projector(database_url), autocommit=True) as connection:
         runner = Runner(connection, projections, batch_events)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         while runner.run_once():
             pass
 
@@ -136,7 +136,7 @@ def test_a_kill_at_any_place_of_a_batch_changes_nothing(database_url: str, conne
 
                 runner = Runner(session, [DyingProjection(projection, kill) for projection in PROJECTIONS], 30)
                 try:
-                    assert runner.try_to_start(uuid4())
+                    become_active(runner)
                     while runner.run_once():
                         pass
                     done = True

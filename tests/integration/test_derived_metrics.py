@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from tests.counting import log_counts
+from tests.projector import become_active
 from tests.story import append_async
 from tests.traffic import traffic
 from tracker.database.connections import Role, conninfo
@@ -48,7 +49,7 @@ def run(database_url: str, instance_id: UUID) -> None:
     info = conninfo(database_url, role=Role.PROJECTOR, application="tests")
     with psycopg.connect(info, autocommit=True) as connection:
         runner = Runner(connection, PROJECTIONS)
-        assert runner.try_to_start(instance_id)
+        become_active(runner, instance_id)
         while runner.run_once():
             pass
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from projections.status import Health, read_status
-from tests.projector import is_active, projecting, wait_projected
+from tests.projector import become_active, is_active, projecting, wait_projected
 from tests.serving import wait_until
 from tests.story import append
 from tests.traffic import traffic
@@ -28,7 +27,7 @@ def run(database_url: str) -> None:
     info = conninfo(database_url, role=Role.PROJECTOR, application="tests")
     with psycopg.connect(info, autocommit=True) as connection:
         runner = Runner(connection, PROJECTIONS)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         while runner.run_once():
             pass
 

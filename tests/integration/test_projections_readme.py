@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from projections.catalogue import PROJECTIONS
 from projections.rebuild import rebuilding
 from projections.runner import Runner
+from tests.projector import become_active
 from tests.story import append
 from tests.traffic import traffic
 from tracker.database import queries
@@ -47,7 +47,7 @@ def test_the_example_works(database_url: str, connection: psycopg.Connection[Any
     info = conninfo(database_url, role=Role.PROJECTOR, application="tests")
     with psycopg.connect(info, autocommit=True) as session:
         runner = Runner(session, projections, 30)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         while runner.run_once():
             pass
     with rebuilding(conninfo(database_url, role=None, application="tests"), projections, lambda *_: None) as rebuild:

@@ -26,7 +26,7 @@ from projections.rebuild import REBUILD_LOCK, OnProgress, Rebuild, rebuilding
 from projections.runner import Runner
 from projections.transitions import Batch
 from tests.counting import assert_exact
-from tests.projector import lag, wait_projected
+from tests.projector import become_active, lag, wait_projected
 from tests.serving import PATIENCE, wait_until
 from tests.story import append
 from tests.traffic import traffic
@@ -58,7 +58,7 @@ def run(as_projector: str, projections: Sequence[Projection[Any]] = PROJECTIONS)
     """One life of a projector: until nothing is left to take in."""
     with psycopg.connect(as_projector, autocommit=True) as connection:
         runner = Runner(connection, projections, 97)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         while runner.run_once():
             pass
 
@@ -351,7 +351,7 @@ def test_the_live_runner_goes_on_with_the_new_tables(
     """Its prepared statements find them, and its checkpoint is theirs."""
     with psycopg.connect(as_projector, autocommit=True) as session:
         runner = Runner(session, PROJECTIONS)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         for first in range(1001, 1100, 10):
             append(projected, traffic(3, 10, first))
             assert runner.run_once() > 0

@@ -14,6 +14,7 @@ from projections.projection import Projection
 from projections.runner import CheckpointMovedError, Runner
 from projections.transitions import Batch
 from tests.counting import assert_exact
+from tests.projector import become_active
 from tests.serving import running_tracker, wait_until
 from tests.story import append
 from tests.traffic import traffic
@@ -84,7 +85,7 @@ def run(as_projector: str, projections: Sequence[Projection[Any]], batch_events:
     """One life of a projector: until nothing is left to take in."""
     with psycopg.connect(as_projector, autocommit=True) as connection:
         runner = Runner(connection, projections, batch_events)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         while runner.run_once():
             pass
 
@@ -236,7 +237,7 @@ def test_a_checkpoint_that_was_moved_is_found_out(
     append(database_url, traffic(7, 10))
     with psycopg.connect(as_projector, autocommit=True) as session:
         runner = Runner(session, PROJECTIONS)
-        assert runner.try_to_start(uuid4())
+        become_active(runner)
         while runner.run_once():
             pass
         connection.execute(statement)
