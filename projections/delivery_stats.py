@@ -7,14 +7,13 @@ corrected later counts in the minutes of both outcomes, and as ``corrected`` in 
 of ``metric_counters``. A latency belongs to the minute in which the first ``delivered`` reached us, whichever event completed the pair.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
 
-from projections.alike import alike
+from projections.alike import Likeness, alike
 from projections.labels import channel_label, error_code_group, service_group
 from projections.latency_digest import bucket_of
 from projections.projection import Connection
@@ -40,19 +39,24 @@ COUNTS: Final[tuple[CountName, ...]] = (
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _MINUTE: Final = timedelta(minutes=1)
 
+_MAX_KNOWN: Final = 10_000
+
 Place = tuple[datetime, str, str, str]
 """Minute, channel, country (empty: cannot be told) and messaging service (empty: none)."""
 
 
-_Counts = dict[tuple[Place, str], dict[CountName, int]]
+_Counts = dict[tuple[Place, str], list[int]]
 _Latencies = dict[tuple[Place, int], int]
+
+
+_known: "dict[Likeness, _Kind]" = {}
 
 
 class StatsChanges(msgspec.Struct):
     """What a batch adds to the two tables."""
 
     counts: _Counts
-    """By place and error code, empty for none."""
+    """By place and error code, empty for none: numbers in the order of COUNTS."""
     latencies: _Latencies
     """Messages by place and bucket of the digest."""
 
@@ -71,10 +75,11 @@ class DeliveryStats:
             each for each in batch.transitions if each.reached or each.new_error_code or each.effect == "corrected"
         ]
         for minute, transitions in _by_minute(counting, [each.received_at for each in counting]):
-            for group in alike(transitions):
-                _count(changes.counts, minute, group)
-                if completes_delivery(group[0]):
-                    _digest(changes.latencies, group)
+            for likeness, group in alike(transitions).items():
+                kind = _kind_of(likeness, group[0])
+                _count(changes.counts, minute, kind, len(group))
+                if kind.has_latency:
+                    _digest(changes.latencies, kind, group)
         return changes
 
     def write(self, connection: Connection, changes: StatsChanges) -> None:
@@ -103,13 +108,29 @@ def _by_minute(
     return minutes.items()
 
 
-def _place(minute: datetime, event: Transition) -> Place:
-    return minute, channel_label(event.channel), event.country or "", service_group(event.messaging_service_sid)
+class _Kind(msgspec.Struct, frozen=True):
+    """What follows from the likeness of events."""
+
+    channel: str
+    country: str
+    service: str
+    error_code: str
+    counts: Sequence[int]
+    """Where in COUNTS they count."""
+    has_latency: bool
 
 
-def _count(counts: _Counts, minute: datetime, group: Sequence[Transition]) -> None:
-    """Add events of one minute that count alike."""
-    event = group[0]
+def _kind_of(likeness: Likeness, event: Transition) -> _Kind:
+    """Remembered, because there are few and each batch has them again."""
+    kind = _known.get(likeness)
+    if kind is None:
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        kind = _known[likeness] = _kind(event)
+    return kind
+
+
+def _kind(event: Transition) -> _Kind:
     names: list[CountName] = [*reached_by(event)]
     if event.status_before is None:
         names.append("messages")
@@ -117,19 +138,34 @@ def _count(counts: _Counts, minute: datetime, group: Sequence[Transition]) -> No
         names.append("errors")
     if event.effect == "corrected":
         names.append("corrected")
-    if not names:
-        return
-    row = counts.setdefault((_place(minute, event), error_code_group(event.error_code)), dict.fromkeys(COUNTS, 0))
-    for name in names:
-        row[name] += len(group)
+    return _Kind(
+        channel_label(event.channel),
+        event.country or "",
+        service_group(event.messaging_service_sid),
+        error_code_group(event.error_code),
+        [COUNTS.index(name) for name in names],
+        completes_delivery(event),
+    )
 
 
-def _digest(latencies: _Latencies, group: Sequence[Transition]) -> None:
+def _count(counts: _Counts, minute: datetime, kind: _Kind, events: int) -> None:
+    """Add so many events of one minute."""
+    if kind.counts:
+        key = ((minute, kind.channel, kind.country, kind.service), kind.error_code)
+        row = counts.get(key)
+        if row is None:
+            row = counts[key] = [0] * len(COUNTS)
+        for place in kind.counts:
+            row[place] += events
+
+
+def _digest(latencies: _Latencies, kind: _Kind, group: Sequence[Transition]) -> None:
     """Add the latencies of events that count alike."""
     for minute, transitions in _by_minute(group, [each.delivered_at for each in group]):
-        place = _place(minute, group[0])
-        for bucket, messages in Counter([bucket_of(latency_of(each)) for each in transitions]).items():
-            latencies[place, bucket] = latencies.get((place, bucket), 0) + messages
+        place = (minute, kind.channel, kind.country, kind.service)
+        for each in transitions:
+            key = (place, bucket_of(latency_of(each)))
+            latencies[key] = latencies.get(key, 0) + 1
 
 
 def _place_columns(places: Sequence[Place]) -> dict[str, PackedArray]:
@@ -144,8 +180,8 @@ def _place_columns(places: Sequence[Place]) -> dict[str, PackedArray]:
 def _count_columns(counts: _Counts) -> dict[str, PackedArray]:
     columns = _place_columns([place for place, _ in counts])
     columns["error_codes"] = pack_text([error_code for _, error_code in counts])
-    for name in COUNTS:
-        columns[name] = pack_int8([row[name] for row in counts.values()])
+    for place, name in enumerate(COUNTS):
+        columns[name] = pack_int8([row[place] for row in counts.values()])
     return columns
 
 

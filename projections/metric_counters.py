@@ -16,11 +16,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from projections.alike import alike
+from projections.alike import Likeness, alike
 from projections.labels import channel_label, country_label, status_label
 from projections.projection import Connection
 from projections.reached import completes_delivery, latency_of, reached_by
@@ -44,6 +45,9 @@ _FEE: Final = Decimal(str(FAILED_FEE_USD))
 Series = tuple[str, str]
 """A metric's name and its labels as a JSON object."""
 
+_MAX_KNOWN: Final = 10_000
+_known: dict[Likeness, Sequence[tuple[Series, Decimal]]] = {}
+
 
 class Change(msgspec.Struct):
     """What a batch adds to one series."""
@@ -56,13 +60,8 @@ class Change(msgspec.Struct):
     last_amount: Decimal
     """What the last one adds."""
 
-    def add(self, other: "Change") -> None:
-        """Add what other events of the batch add."""
-        self.amount += other.amount
-        if other.first.position < self.first.position:
-            self.first = other.first
-        if other.last.position > self.last.position:
-            self.last, self.last_amount = other.last, other.last_amount
+
+_Changes = dict[Series, Change]
 
 
 class MetricCounters:
@@ -74,14 +73,12 @@ class MetricCounters:
 
     def fold(self, batch: Batch) -> dict[Series, Change]:
         """What to add to each series."""
-        changes: dict[Series, Change] = {}
-        for group in alike(batch.transitions):
-            for metric, labels, change in _changes(group):
-                series = (metric, msgspec.json.encode(labels).decode())
-                if series in changes:
-                    changes[series].add(change)
-                else:
-                    changes[series] = change
+        changes: _Changes = {}
+        for likeness, group in alike(batch.transitions).items():
+            for series, amount in _counted_by(likeness, group[0]):
+                _add(changes, series, group, amount * len(group), amount)
+            if completes_delivery(group[0]):
+                _add_latencies(changes, group)
         return changes
 
     def write(self, connection: Connection, changes: dict[Series, Change]) -> None:
@@ -98,56 +95,65 @@ class MetricCounters:
         connection.execute(query("add_to_metric_counters"), columns, prepare=True)
 
 
-_Part = tuple[str, dict[str, str], Change]
-"""Metric, labels, and what is added."""
+def _add(
+    changes: _Changes, series: Series, events: Sequence[Transition], amount: Decimal, last_amount: Decimal
+) -> None:
+    """Add what these events, in log order, add to a series. last_amount: what the last one of them does."""
+    change = changes.get(series)
+    if change is None:
+        changes[series] = Change(amount, events[0], events[-1], last_amount)
+        return
+    change.amount += amount
+    if events[0].position < change.first.position:
+        change.first = events[0]
+    if events[-1].position > change.last.position:
+        change.last, change.last_amount = events[-1], last_amount
 
 
-def _changes(group: Sequence[Transition]) -> Iterator[_Part]:
-    """What events that count alike add. A series may come more than once."""
-    event = group[0]
+def _counted_by(likeness: Likeness, event: Transition) -> Sequence[tuple[Series, Decimal]]:
+    """The series that count such events, and what each adds. Remembered, because there are few and each batch has them again."""
+    known = _known.get(likeness)
+    if known is None:
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        known = _known[likeness] = tuple(_count(event))
+    return known
+
+
+def _count(event: Transition) -> Iterator[tuple[Series, Decimal]]:
+    """The series that count an event, but for latencies, and what it adds to each."""
     channel = channel_label(event.channel)
-    yield "twilio_status_events_total", {"status": status_label(event.status), "effect": event.effect}, _times(group)
+    yield _series("twilio_status_events_total", status=status_label(event.status), effect=event.effect), _ONE
     if event.status_before != event.status_after:
-        yield from _moves(group)
+        if event.status_before is not None and event.status_before not in FINAL:
+            yield _series("twilio_messages_open", status=status_label(event.status_before)), -_ONE
+        if event.status_after not in FINAL:
+            yield _series("twilio_messages_open", status=status_label(event.status_after)), _ONE
     for status in reached_by(event):
-        labels = {"channel": channel, "country": country_label(event.country)}
-        yield f"twilio_messages_{status}_total", labels, _times(group)
+        yield _series(f"twilio_messages_{status}_total", channel=channel, country=country_label(event.country)), _ONE
     if event.reached and event.status == "failed" and failed_fee_applies(event.error_code):
-        yield "twilio_failed_message_fees_usd_total", {}, _times(group, _FEE)
+        yield _series("twilio_failed_message_fees_usd_total"), _FEE
     if event.error_code and event.new_error_code:
-        yield (
-            "twilio_message_errors_total",
-            {"error_code": metric_label(event.error_code), "channel": channel},
-            _times(group),
-        )
-    if completes_delivery(event):
-        yield from _latencies(group, channel)
+        yield _series("twilio_message_errors_total", error_code=metric_label(event.error_code), channel=channel), _ONE
 
 
-def _moves(group: Sequence[Transition]) -> Iterator[_Part]:
-    """From the number of open messages of one status to that of another."""
-    before, after = group[0].status_before, group[0].status_after
-    if before is not None and before not in FINAL:
-        yield "twilio_messages_open", {"status": status_label(before)}, _times(group, Decimal(-1))
-    if after not in FINAL:
-        yield "twilio_messages_open", {"status": status_label(after)}, _times(group)
-
-
-def _latencies(group: Sequence[Transition], channel: str) -> Iterator[_Part]:
-    """The latencies by bucket, and their sum."""
+def _add_latencies(changes: _Changes, group: Sequence[Transition]) -> None:
+    """Each to its bucket, and all to the sum."""
+    channel = channel_label(group[0].channel)
     latencies = [latency_of(transition) for transition in group]
     buckets: defaultdict[int, list[Transition]] = defaultdict(list)
     for transition, latency in zip(group, latencies, strict=True):
         buckets[bisect_left(_BOUNDS, latency)].append(transition)
     for bucket, members in buckets.items():
-        yield "twilio_message_delivery_seconds", {"channel": channel, "le": LES[bucket]}, _times(members)
-    total = Change(sum(latencies) * _MICROSECOND, group[0], group[-1], latencies[-1] * _MICROSECOND)
-    yield "twilio_message_delivery_seconds_sum", {"channel": channel}, total
+        series = _series("twilio_message_delivery_seconds", channel=channel, le=LES[bucket])
+        _add(changes, series, members, Decimal(len(members)), _ONE)
+    series = _series("twilio_message_delivery_seconds_sum", channel=channel)
+    _add(changes, series, group, sum(latencies) * _MICROSECOND, latencies[-1] * _MICROSECOND)
 
 
-def _times(group: Sequence[Transition], amount: Decimal = Decimal(1)) -> Change:
-    """The amount for each event of the group."""
-    return Change(amount * len(group), group[0], group[-1], amount)
+@lru_cache(maxsize=_MAX_KNOWN)
+def _series(metric: str, **labels: str) -> Series:
+    return metric, msgspec.json.encode(labels).decode()
 
 
 METRIC_COUNTERS = MetricCounters()

@@ -64,7 +64,7 @@ def statistics(events: Sequence[Said], sizes: Iterable[int] = ()) -> tuple[dict[
     for batch in batches(events, sizes):
         changes = DELIVERY_STATS.fold(batch)
         for key, row in changes.counts.items():
-            counts[key].update(row)
+            counts[key].update(dict(zip(COUNTS, row, strict=True)))
         latencies.update(changes.latencies)
     return dict(counts), latencies
 
