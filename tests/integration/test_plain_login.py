@@ -25,7 +25,7 @@ def test_a_login_with_createrole_migrates_and_takes_the_roles(postgres: Postgres
                 sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), sql.Identifier(login))
             )
             for role in Role:
-                if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role.value]).fetchone():
+                if connection.execute("SELECT rolname FROM pg_roles WHERE rolname = %s", [role.value]).fetchone():
                     # What CREATE ROLE itself gives its creator: to administer the role, not to take it.
                     connection.execute(
                         sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE").format(
