@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,12 @@ class Tracker:
 
     def children(self, part: str) -> list[psutil.Process]:
         """The server's child processes whose command line has ``part`` in it, such as tracker.web.worker."""
-        return [child for child in psutil.Process(self.process.pid).children() if part in " ".join(child.cmdline())]
+        found: list[psutil.Process] = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it has just ended, or nobody has waited for it yet
+                if part in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def wait_projected(self) -> None:
         """Until the projections have taken in what is in the log."""

@@ -208,3 +208,18 @@ def test_a_record_that_the_disk_has_changed_is_none(spool: Spool, path: Path) ->
         connection.execute("UPDATE journal SET record = zeroblob(500) WHERE sequence = 2")
     connection.close()
     assert contents(Spool(path, 2**20)) == [events[0], None, events[2]]
+
+
+def test_a_size_that_was_wrong_is_put_right(spool: Spool, path: Path) -> None:
+    """It is worked out from the first and the last sequence; somebody may have deleted rows in between."""
+    spool.write(new_events(5))
+    spool.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM journal WHERE sequence IN (2, 3)")
+    connection.close()
+    spool = Spool(path, 2**20)
+    assert len(contents(spool)) == 3
+    assert spool.size.events == 5
+    spool.remove(5)
+    assert contents(spool) == []
+    assert spool.size == SpoolSize(0, 0, 0)

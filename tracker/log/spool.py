@@ -106,6 +106,9 @@ class Spool:
                 if found and size > max_bytes:
                     break
                 found.append(Spooled(sequence, _unpack(kind, data)))
+            if not found and not first and self.size.events:
+                # Sequences are contiguous only as long as nobody else deletes rows.
+                self._measure(connection, -self.size.events, 0)
         return found
 
     def remove(self, last: int, refused: Sequence[Refusal] = ()) -> None:
