@@ -99,6 +99,13 @@ def statistics_of(name: str, walked: str, **more: object) -> Case:
     return Case(name, LAST_HOUR | more, walked, generic=False, in_order=False)
 
 
+def answer_of(name: str, walked: str) -> Case:
+    """Statistics of an hour, by steps and groups. Never prepared."""
+    hour = {"from": "2026-11-05 12:00Z", "until": "2026-11-05 13:00Z", "step": "5 min", "limit": 10_001}
+    groups = {"by_channel": True, "by_country": True, "by_messaging_service_sid": False, "by_error_code": False}
+    return Case(name, hour | groups, walked, generic=False, in_order=False)
+
+
 CASES = {
     "the projector's next batch": Case("read_log", {"after": 39_000, "limit": 500}, "events_pkey"),
     "a rebuild's first batch": Case("read_log", {"after": 0, "limit": 5000}, "events_pkey"),
@@ -124,6 +131,8 @@ CASES = {
     "the newest messages": Case("read_overview_newest", {}, "message_state_newest_idx"),
     "the last hour's errors": statistics_of("read_overview_errors", "delivery_stats_pkey"),
     "the last hour's volumes": statistics_of("read_overview_volumes", "delivery_stats_pkey", step="5 min"),
+    "the statistics of some hour": answer_of("read_delivery_stats", "delivery_stats_pkey"),
+    "the latencies of some hour": answer_of("read_delivery_latency", "delivery_latency_pkey"),
     "the last hour's latencies": statistics_of("read_overview_latencies", "delivery_latency_pkey"),
 }
 
