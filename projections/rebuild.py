@@ -33,6 +33,9 @@ _log = structlog.get_logger()
 REBUILD_LOCK: Final = 0x7477_0003
 """Key of the advisory lock that one rebuild holds."""
 
+NEAR_EVENTS: Final = 5_000
+"""A rebuild that is so near the live projection leaves the rest to the switch, which takes it in within a fraction of a second."""
+
 SWITCH_ATTEMPTS: Final = 30
 """How often a switch is tried that somebody's long reading keeps from the tables."""
 
@@ -144,19 +147,25 @@ class Rebuild:
             self._call("discard_rebuild", projection)
 
     def _catch_up(self) -> None:
-        """Take everything in, together as far as the projections stand together, until each is at its target, which moves."""
-        while True:
-            targets = {projection.name: self._target(projection).position for projection in self._projections}
-            behind = [name for name, position in self._positions.items() if position < targets[name]]
-            if not behind:
-                return
-            start = min(self._positions[name] for name in behind)
-            group = [each for each in self._projections if each.name in behind and self._positions[each.name] == start]
+        """Take everything in, until each projection is near its target, which moves. The rest is for the comparison and the switch."""
+        near = 0
+        while self._reach_targets(near):
+            near = NEAR_EVENTS
+
+    def _reach_targets(self, near: int) -> bool:
+        """Bring each projection to where its target is now, together as far as they stand together. False: all are that near already."""
+        targets = {projection.name: self._target(projection).position for projection in self._projections}
+        if all(targets[name] - position <= near for name, position in self._positions.items()):
+            return False
+        while behind := {name: position for name, position in self._positions.items() if position < targets[name]}:
+            start = min(behind.values())
+            group = [each for each in self._projections if behind.get(each.name) == start]
             # No further than where the next one waits, to go on with it.
             stops = [targets[each.name] for each in group] + [
-                self._positions[name] for name in behind if self._positions[name] > start
+                position for position in behind.values() if position > start
             ]
             self._advance(group, start, min(stops), max(targets.values()))
+        return True
 
     def _advance(self, group: Sequence[Projection[Any]], start: int, until: int, last: int) -> None:
         def on_batch(events: int, position: int) -> None:

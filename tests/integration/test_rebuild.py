@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -358,6 +359,28 @@ def test_the_live_runner_goes_on_with_the_new_tables(
             rebuild(as_owner)
         append(projected, traffic(3, 10, 2001))
         assert runner.run_once() > 0
+    assert lag(connection) == 0
+    assert_exact(connection)
+
+
+def test_a_log_that_never_rests_does_not_keep_it_from_ending(
+    database_url: str, connection: psycopg.Connection[Any], as_owner: str
+) -> None:
+    """Each batch that is taken in is followed by new events; what is left at the end is little enough for the switch."""
+    append(database_url, traffic(3, 50))
+    numbers = count(1001, 3)
+
+    def on_progress(_: int, __: int, ___: int) -> None:
+        if not switching.is_set():
+            append(database_url, traffic(3, 3, next(numbers)))
+
+    switching = threading.Event()
+    with rebuilding(as_owner, PROJECTIONS, on_progress, batch_events=20) as work:
+        work.begin()
+        work.fill()
+        switching.set()
+        for projection in PROJECTIONS:
+            work.switch(projection)
     assert lag(connection) == 0
     assert_exact(connection)
 
