@@ -23,7 +23,7 @@ ACCOUNT_SID = "AC0123456789abcdef0123456789abcdef"
 TOKEN = "5d41402abc4b2a76b9719d911017c592"  # of nobody's account
 PATH = "/webhooks/twilio/status"
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a condition that should come true soon is taken for one that never will."""
 
 

@@ -39,6 +39,17 @@ def settle(tracker: Tracker, load: Load) -> None:
     assert_nothing_lost(load, embedded_url(tracker))
 
 
+def kill_one_backend(database_url: str) -> bool:
+    """SIGKILL of a backend that appends; False when there is none just now."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'tracker-append' ORDER BY random() LIMIT 1"
+        ).fetchone()
+    if row is not None:
+        os.kill(row[0], signal.SIGKILL)
+    return row is not None
+
+
 def kill(process: psutil.Process) -> None:
     """SIGKILL, and until it has gone."""
     os.kill(process.pid, signal.SIGKILL)
@@ -74,12 +85,7 @@ def test_sigkill_of_one_backend() -> None:
     with running_tracker() as tracker, under_load(tracker) as load:
         for _ in range(rounds()):
             load.wait_for(RNG.randrange(20, 200))
-            with psycopg.connect(embedded_url(tracker), autocommit=True) as connection:
-                row = connection.execute(
-                    "SELECT pid FROM pg_stat_activity WHERE application_name = 'tracker-append' ORDER BY random() LIMIT 1"
-                ).fetchone()
-            assert row is not None
-            os.kill(row[0], signal.SIGKILL)
+            wait_until(lambda: kill_one_backend(embedded_url(tracker)), "a backend to kill")
             tracker.wait_healthy()
         load.wait_for(50)
         settle(tracker, load)
