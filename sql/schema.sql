@@ -47,7 +47,7 @@ CREATE TABLE events (
     CONSTRAINT events_event_id_key UNIQUE (event_id),
     CONSTRAINT events_position_is_positive CHECK (position > 0),
     CONSTRAINT events_source_is_known CHECK (source IN ('callback', 'event_stream', 'api', 'reconciliation', 'alert')),
-    CONSTRAINT events_message_sid_is_a_sid CHECK (message_sid ~ '^(SM|MM)[0-9a-fA-F]{32}$'),
+    CONSTRAINT events_message_sid_is_a_sid CHECK (length(message_sid) = 34 AND message_sid ~ '^(SM|MM)[0-9a-fA-F]*$'),
     CONSTRAINT events_status_is_bounded CHECK (length(status) BETWEEN 1 AND 64),
     CONSTRAINT events_callback_has_evidence CHECK (
         source <> 'callback' OR (url IS NOT NULL AND signature IS NOT NULL AND key_id IS NOT NULL)
@@ -78,9 +78,9 @@ CREATE TABLE quarantined_callbacks (
 CREATE INDEX quarantined_callbacks_recorded_at_idx ON quarantined_callbacks (recorded_at);
 
 -- The only way to write events: one round trip, one lock, dense positions, idempotent by event_id. The arrays are columns of
--- equal length, in order of arrival. Returns how many events were new. What is stored is looked up
--- after the lock is held (each statement of a volatile function sees what committed before it), so a repeated batch whose first
--- commit was in doubt finds itself.
+-- equal length, in order of arrival. Returns how many events were new. Moving the head locks it; what is stored is looked up after
+-- that (each statement of a volatile function sees what committed before it), so a repeated batch whose first commit was in doubt
+-- finds itself. Its plans are kept for a session's life, so they may not depend on how full the table was at the first append.
 CREATE FUNCTION append_events(
     event_ids uuid [],
     sources text [],
@@ -99,35 +99,48 @@ CREATE FUNCTION append_events(
     signatures text [],
     idempotency_tokens text [],
     key_ids text []
-) RETURNS bigint LANGUAGE plpgsql AS $$
+) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     head bigint;
     stored uuid [];
-    appended bigint;
+    appended bigint := cardinality(event_ids);
 BEGIN
-    SELECT log_head.position INTO STRICT head FROM log_head FOR UPDATE;
+    UPDATE log_head SET position = log_head.position + appended
+    RETURNING log_head.position - appended INTO STRICT head;
     stored := ARRAY(SELECT events.event_id FROM events WHERE events.event_id = ANY(event_ids));
 
-    INSERT INTO events (
-        position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
-        to_address, messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id
-    )
-    SELECT
-        head + row_number() OVER (ORDER BY incoming.ordinality), incoming.event_id, incoming.source, incoming.account_sid,
-        incoming.message_sid, incoming.status, incoming.error_code, incoming.raw_dlr_done_date, incoming.channel,
-        incoming.from_address, incoming.to_address, incoming.messaging_service_sid, incoming.received_at, incoming.url,
-        incoming.body, incoming.signature, incoming.idempotency_token, incoming.key_id
-    FROM unnest(
-        event_ids, sources, account_sids, message_sids, statuses, error_codes, raw_dlr_done_dates, channels, from_addresses,
-        to_addresses, messaging_service_sids, received_ats, urls, bodies, signatures, idempotency_tokens, key_ids
-    ) WITH ORDINALITY AS incoming (
-        event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
-        messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id, ordinality
-    )
-    WHERE incoming.event_id <> ALL (stored);
-    GET DIAGNOSTICS appended = ROW_COUNT;
+    IF cardinality(stored) = 0 THEN
+        INSERT INTO events (
+            position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
+            to_address, messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id
+        )
+        SELECT
+            generate_series(head + 1, head + appended), unnest(event_ids), unnest(sources), unnest(account_sids),
+            unnest(message_sids), unnest(statuses), unnest(error_codes), unnest(raw_dlr_done_dates), unnest(channels),
+            unnest(from_addresses), unnest(to_addresses), unnest(messaging_service_sids), unnest(received_ats), unnest(urls),
+            unnest(bodies), unnest(signatures), unnest(idempotency_tokens), unnest(key_ids);
+    ELSE
+        INSERT INTO events (
+            position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
+            to_address, messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id
+        )
+        SELECT
+            head + row_number() OVER (ORDER BY incoming.ordinality), incoming.event_id, incoming.source, incoming.account_sid,
+            incoming.message_sid, incoming.status, incoming.error_code, incoming.raw_dlr_done_date, incoming.channel,
+            incoming.from_address, incoming.to_address, incoming.messaging_service_sid, incoming.received_at, incoming.url,
+            incoming.body, incoming.signature, incoming.idempotency_token, incoming.key_id
+        FROM unnest(
+            event_ids, sources, account_sids, message_sids, statuses, error_codes, raw_dlr_done_dates, channels, from_addresses,
+            to_addresses, messaging_service_sids, received_ats, urls, bodies, signatures, idempotency_tokens, key_ids
+        ) WITH ORDINALITY AS incoming (
+            event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
+            messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id, ordinality
+        )
+        WHERE incoming.event_id <> ALL (stored);
+        GET DIAGNOSTICS appended = ROW_COUNT;
+        UPDATE log_head SET position = head + appended;
+    END IF;
 
-    UPDATE log_head SET position = head + appended;
     -- A hint only: whoever misses it polls.
     PERFORM pg_notify('tracker_log', (head + appended)::text);
     RETURN appended;

@@ -14,7 +14,8 @@ from tests.projector import become_active
 from tracker.database.connections import Role, conninfo
 from tracker.log.event import Evidence, NewEvent
 from tracker.log.store import EventStore
-from tracker.twilio.callback import Callback, first_values, parse_form, read_callback
+from tracker.twilio.callback import Callback, read_callback
+from tracker.twilio.form import first_values, parse_form
 
 ACCOUNT = "AC" + "a" * 32
 SID = "SM" + "1" * 32

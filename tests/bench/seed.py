@@ -16,7 +16,8 @@ from tests.bench.rivals import SQL
 from tracker.database.embedded import EmbeddedServer
 from tracker.database.migrations import migrate
 from tracker.simulate.callbacks import encode_form
-from tracker.twilio.callback import Callback, first_values, read_callback
+from tracker.twilio.callback import Callback, read_callback
+from tracker.twilio.form import first_values
 
 SEED_EVENTS: Final = 20_000
 

@@ -1,57 +1,14 @@
-"""The form a callback comes in, and what is read from its parameters."""
-
-from urllib.parse import parse_qsl, urlencode
+"""What is read from a callback's parameters."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.twilio.callback import Callback, first_values, parse_form, read_callback, signed_text
+from tracker.twilio.callback import Callback, read_callback
 
 SID = "SM" + "0123456789abcdefABCDEF0123456789"
 MMS_SID = "MM" + "f" * 32
 STATUS = {"MessageSid": SID, "MessageStatus": "sent"}
-
-FORM_TEXT = st.lists(
-    st.sampled_from(
-        ["a", "é", "\0", "=", "&", "&&", "+", "%", "%2B", "%2b", "%3A", "%26", "%25", "%C3%A9", "%C3", "%zz", ";", "✓"]
-    )
-).map("".join)
-"""Bodies made of what a parser may trip over."""
-
-
-@given(FORM_TEXT | st.text())
-@example("%252B=%2%2B&%%3A=%3A%")
-def test_a_body_is_parsed_as_the_standard_library_does(text: str) -> None:
-    """Order, repetitions and blank values included, whatever the escapes."""
-    assert parse_form(text.encode()) == parse_qsl(text, keep_blank_values=True)
-
-
-@given(st.binary())
-@example(b"Body=\xff%ff&\xc3=1")
-def test_bytes_that_are_no_text_are_parsed_too(body: bytes) -> None:
-    """What is not UTF-8 becomes U+FFFD, escaped or not; nothing is raised."""
-    assert parse_form(body) == parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-
-
-@given(st.lists(st.tuples(st.text(min_size=1), st.text())))
-def test_every_parameter_that_was_sent_is_found(params: list[tuple[str, str]]) -> None:
-    """What a sender encodes comes out as it went in."""
-    assert parse_form(urlencode(params).encode()) == params
-
-
-def test_parameters_are_signed_sorted_and_each_pair_once() -> None:
-    """By name, then value, by code point: capitals before small letters, and no delimiters."""
-    assert (
-        signed_text([("b", "2"), ("B", "1"), ("a", "3"), ("a", "10"), ("a", "3"), ("é", ""), ("c", "")])
-        == "B1a10a3b2cé"
-    )
-
-
-def test_the_first_of_repeated_parameters_counts() -> None:
-    """The sender's own order decides, not the last word."""
-    assert first_values([("a", "1"), ("b", "2"), ("a", "3")]) == {"a": "1", "b": "2"}
-
 
 READ = {
     "SMS": (

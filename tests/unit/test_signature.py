@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from tracker.twilio.callback import signed_text
+from tracker.twilio.form import signed_text
 from tracker.twilio.signature import Algorithm, Key, body_hash_agrees, fingerprint, token_key, url_forms, verify
 
 Pairs = list[tuple[str, str]]

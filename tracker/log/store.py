@@ -1,16 +1,14 @@
 """The log in PostgreSQL: one connection that appends batches."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
 import psycopg
 import structlog
 
-from tracker.database.bounded import BoundedConnection
-from tracker.database.queries import query
+from tracker.database.direct import DirectConnection
+from tracker.database.queries import statement
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.log.packing import (
@@ -21,7 +19,6 @@ from tracker.log.packing import (
     pack_few,
     pack_text,
     pack_times,
-    register_packed_arrays,
 )
 from tracker.log.record import Record
 
@@ -65,7 +62,7 @@ class EventStore:
         """timeout: seconds that connecting and one statement may take together."""
         self._conninfo = conninfo
         self._timeout = timeout
-        self._connection: BoundedConnection | None = None
+        self._connection: DirectConnection | None = None
 
     async def append(self, records: Sequence[Record]) -> Kept:
         """As in Store."""
@@ -84,15 +81,12 @@ class EventStore:
 
     async def close(self) -> None:
         """Give the connection back. The store may be used again; it would connect anew."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        self._discard()
 
     def interrupt(self) -> None:
         """As in InterruptibleStore. Does nothing while a connection is being made."""
-        if self._connection is not None and not self._connection.closed:
-            with socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
-                wire.shutdown(socket.SHUT_RDWR)
+        if self._connection is not None:
+            self._connection.interrupt()
 
     async def _append(self, records: Sequence[Record]) -> None:
         events = [record for record in records if isinstance(record, NewEvent)]
@@ -111,10 +105,12 @@ class EventStore:
         """Raises DatabaseUnavailableError, or psycopg.Error when the server answers that it will not take this."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout
+        wanted = statement(name)
         try:
-            connection = self._connection or await self._connect()
-            connection.answer_seconds = max(deadline - clock(), 0.01)
-            await connection.execute(query(name), columns, prepare=True)
+            connection = await self._connected()
+            await connection.execute(
+                wanted, [columns[each] for each in wanted.parameters], max(deadline - clock(), 0.01)
+            )
         except (psycopg.Error, OSError, TimeoutError) as error:
             sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
             if sqlstate and sqlstate[:2] not in _AWAY:
@@ -122,23 +118,18 @@ class EventStore:
             # The session's state is unknown: start from a new one.
             self._discard()
             raise DatabaseUnavailableError(f"{name}: {_reason(error)}") from error
-        except BaseException:
-            # Cancelled in the middle: the answer of this statement must not be taken for the next one's.
-            self._discard()
-            raise
 
-    async def _connect(self) -> BoundedConnection:
-        async with asyncio.timeout(self._timeout):
-            self._connection = await BoundedConnection.connect(self._conninfo, autocommit=True)
-        register_packed_arrays(self._connection)
-        _log.info("store.connected")
+    async def _connected(self) -> DirectConnection:
+        """The connection; a new one where there was none, or the server has gone since."""
+        if self._connection is None or not self._connection.is_open:
+            self._connection = await DirectConnection.connect(self._conninfo, self._timeout)
+            _log.info("store.connected")
         return self._connection
 
     def _discard(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            # Not close(): that would wait for a server that does not answer.
-            connection.pgconn.finish()
+            connection.close()
 
 
 def _reason(error: Exception) -> str:

@@ -10,8 +10,8 @@ import msgspec
 from projections.message import Effect, Message
 from tracker.log.event import Event, Source
 from tracker.messages.history import History
-from tracker.twilio.callback import parse_form
 from tracker.twilio.done_date import parse_done_date
+from tracker.twilio.form import parse_form
 
 SID_PATTERN = "^(SM|MM)[0-9a-fA-F]{32}$"
 

@@ -1,12 +1,11 @@
-"""The parameters of a status callback: the form they come in and what they say.
+"""The parameters of a status callback, and what they say.
 
-Source: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status. Twilio adds properties without notice, so every
-parameter is kept and signed; only the documented ones are read.
+Source: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status. Only the documented ones are read; the body keeps
+them all.
 """
 
 import re
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 
@@ -34,44 +33,6 @@ class Callback(msgspec.Struct, frozen=True, gc=False):
     from_address: str | None
     to_address: str | None
     messaging_service_sid: str | None
-
-
-def parse_form(body: bytes) -> list[tuple[str, str]]:
-    """Names and values of a form-encoded body, in order, blank and repeated ones included.
-
-    The same answer as ``urllib.parse.parse_qsl(text, keep_blank_values=True)`` (a property test says so) in a third of the
-    time: Twilio's values are mostly plain, and what is escaped is mostly the plus of a number. Bytes that are not UTF-8
-    become U+FFFD. Never raises.
-    """
-    pairs: list[tuple[str, str]] = []
-    for part in body.decode("utf-8", "replace").split("&"):
-        if part:
-            name, _, value = part.partition("=")
-            pairs.append((_decode(name), _decode(value)))
-    return pairs
-
-
-def _decode(text: str) -> str:
-    if "+" in text:
-        text = text.replace("+", " ")
-    if "%" not in text:
-        return text
-    plain = text.replace("%2B", "+").replace("%3A", ":")
-    return plain if "%" not in plain else unquote(text)
-
-
-def signed_text(pairs: list[tuple[str, str]]) -> str:
-    """What Twilio signs after the URL: names and values without delimiters, sorted by name, then value, each pair once.
-
-    Source: https://www.twilio.com/docs/usage/security. Sorted is by code point ("Unix-style case-sensitive").
-    """
-    return "".join([name + value for name, value in sorted(set(pairs))])
-
-
-def first_values(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Each name's first value."""
-    values = dict(pairs)
-    return values if len(values) == len(pairs) else dict(reversed(pairs))
 
 
 def read_callback(params: dict[str, str]) -> Callback | str:

@@ -1,33 +1,63 @@
 """The webhook's answers, made once."""
 
 import json
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Final
 
-from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Send
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Scope, Send
+
+ANSWER: Final = "tracker.answer"
+"""The ASGI extension of our server (https://asgi.readthedocs.io/en/latest/extensions.html) that takes a whole answer: an ``Answer``."""
+
+CLOSE: Final = (b"connection", b"close")
+"""The header that ends a connection after an answer."""
+
+_Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Response:
     """A whole HTTP response that never changes."""
 
-    __slots__ = ("_body", "_start")
+    __slots__ = ("_body", "_head", "_made_for", "_start", "_whole", "closes")
 
     def __init__(
         self, status: int, media_type: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
-        self._start: HTTPResponseStartEvent = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", media_type.encode()),
-                (b"content-length", str(len(body)).encode()),
-                *headers,
-            ],
-        }
+        own = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body)), *headers]
+        self._start: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": own}
         self._body: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": False}
+        self._head = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()) + _lines(own)
+        self._made_for: _Headers | None = None
+        self._whole = (b"", b"")
+        self.closes = CLOSE in headers
+        """Whether it says that the connection ends after it."""
 
     async def send(self, send: Send) -> None:
-        """Give it as the answer."""
+        """Give it as the answer, as any ASGI application does."""
         await send(self._start)
         await send(self._body)
+
+    def answer(self, scope: Scope) -> bool:
+        """Give it as the answer in one piece, with one system call and nothing to be put together. False where the server cannot."""
+        answer: Answer | None = (scope.get("extensions") or {}).get(ANSWER)  # pyright: ignore[reportAssignmentType]
+        return answer is not None and answer(scope, self)
+
+    def whole(self, defaults: _Headers, *, close: bool) -> bytes:
+        """Its bytes. defaults: the server's own headers, a new object whenever one of them has changed. close: whether to say that the
+        connection ends after it, for those that do not say so themselves."""
+        if defaults is not self._made_for:
+            head, body = self._head + _lines(defaults), b"\r\n" + self._body["body"]
+            self._made_for, self._whole = defaults, (head + body, head + _lines([CLOSE]) + body)
+        return self._whole[close]
+
+
+Answer = Callable[[Scope, Response], bool]
+"""Answers the request of a scope. False when it has to be done the usual way: nothing was sent then."""
+
+
+def _lines(headers: _Headers) -> bytes:
+    return b"".join([b"%s: %s\r\n" % header for header in headers])
 
 
 def _problem(status: int, title: str, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
@@ -42,9 +72,7 @@ TAKEN = Response(200, "text/xml", b"<Response/>")
 FORBIDDEN = _problem(403, "Forbidden", "The request is not signed by an account that this server knows.")
 """Missing and wrong signatures get the same words: whoever forges learns nothing."""
 
-TOO_LARGE = _problem(
-    413, "Content Too Large", "A status callback has at most 65536 bytes.", ((b"connection", b"close"),)
-)
+TOO_LARGE = _problem(413, "Content Too Large", "A status callback has at most 65536 bytes.", (CLOSE,))
 BAD_MEDIA_TYPE = _problem(415, "Unsupported Media Type", "Send application/x-www-form-urlencoded.")
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))
 UNAVAILABLE = _problem(503, "Service Unavailable", "The callback could not be stored.", ((b"retry-after", b"1"),))

@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 
 from tracker.web.connections import SWEEP_SECONDS, Connections, WatchedState
+from tracker.web.responses import CLOSE
 
 _log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ class Server(uvicorn.Server):
         _log.info("worker.stopping", connections=len(self._watch))
         # uvicorn puts these on every answer, and closes after one that says so. Whoever has a connection open may be sending at
         # this moment, so it is told first.
-        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
         await _until(lambda: not self._watch)
         for server in self.servers:
             server.close()

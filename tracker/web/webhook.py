@@ -14,7 +14,9 @@ from litestar.types import Receive, Scope, Send
 from tracker.errors import TrackerError
 from tracker.log.appender import Appender
 from tracker.log.event import Evidence, NewEvent, Quarantined
-from tracker.twilio.callback import Callback, first_values, parse_form, read_callback, signed_text
+from tracker.log.record import Record
+from tracker.twilio.callback import Callback, read_callback
+from tracker.twilio.form import Forms
 from tracker.twilio.signature import Keyring, verify
 from tracker.web.public_url import Headers, PublicUrl
 from tracker.web.responses import BAD_MEDIA_TYPE, BAD_METHOD, FORBIDDEN, TAKEN, TOO_LARGE, UNAVAILABLE, Response
@@ -55,6 +57,7 @@ class Webhook:
         self._public_url = public_url
         self._stats = stats
         self._now = now
+        self._forms = Forms()
         self._refusals = 0
         self._refusal_logged = 0.0
 
@@ -65,50 +68,59 @@ class Webhook:
         if scope["method"] != "POST":  # pyright: ignore[reportTypedDictNotRequiredAccess, reportGeneralTypeIssues]  # HTTP only
             await BAD_METHOD.send(send)
             return
-        try:
-            result, response = await self._take(scope, receive, received_at)
-        except ConnectionAbortedError:
-            return
-        await response.send(send)
-        self._stats.count(result, time.perf_counter() - started)
-
-    async def _take(self, scope: Scope, receive: Receive, received_at: int) -> tuple[Result, Response]:
         headers: Headers = dict(scope["headers"])
         try:
             body = await _read_body(headers, receive)
         except BodyTooLargeError:
-            return "too_large", TOO_LARGE
+            result, response = "too_large", TOO_LARGE
+        except ConnectionAbortedError:
+            return
+        else:
+            taken = self._take(scope, headers, body, received_at)
+            result, response = await self._keep(taken) if isinstance(taken, NewEvent | Quarantined) else taken
+        if not response.answer(scope):
+            await response.send(send)
+        self._stats.count(result, time.perf_counter() - started)
+
+    def _take(self, scope: Scope, headers: Headers, body: bytes, received_at: int) -> Record | tuple[Result, Response]:
+        """What is to be kept of a request, or how it is refused."""
         media_type = headers.get(b"content-type", b"")
         if media_type != _USUAL_FORM and media_type.partition(b";")[0].strip().lower() != _FORM:
             return "bad_media_type", BAD_MEDIA_TYPE
         signature = headers.get(b"x-twilio-signature")
         if not signature:
             return self._refuse("no_signature"), FORBIDDEN
-        pairs = parse_form(body)
-        params = first_values(pairs)
+        form = self._forms.read(body)
+        settings_header = headers.get(b"x-twilio-webhooks-signature-settings")
         verified = verify(
-            self._keyring.keys(params.get("AccountSid"), _text(headers.get(b"x-twilio-webhooks-signature-settings"))),
+            self._keyring.keys(
+                form.params.get("AccountSid"), None if settings_header is None else settings_header.decode("latin-1")
+            ),
             self._urls(scope, headers),
-            signed_text(pairs),
+            form.signed,
             signature,
         )
         if verified is None:
             return self._refuse("bad_signature"), FORBIDDEN
+        if not form.is_known:
+            self._forms.remember(body)
         key, url = verified
-        evidence = Evidence(
-            url, body, signature.decode("ascii"), _token(headers.get(b"i-twilio-idempotency-token")), key.key_id
-        )
-        return await self._keep(read_callback(params), evidence, received_at)
-
-    async def _keep(self, callback: Callback | str, evidence: Evidence, received_at: int) -> tuple[Result, Response]:
+        token = headers.get(b"i-twilio-idempotency-token")
+        evidence = Evidence(url, body, signature.decode("ascii"), None if token is None else _text(token), key.key_id)
+        callback = read_callback(form.params)
         event_id = uuid_utils.uuid7().bytes
+        if isinstance(callback, Callback):
+            return NewEvent(event_id, received_at, callback, evidence)
+        return Quarantined(event_id, received_at, callback, evidence)
+
+    async def _keep(self, record: Record) -> tuple[Result, Response]:
         try:
-            if isinstance(callback, Callback):
-                return await self._appender.append(NewEvent(event_id, received_at, callback, evidence)), TAKEN
-            kept = await self._appender.append(Quarantined(event_id, received_at, callback, evidence))
+            kept = await self._appender.append(record)
         except TrackerError:
             return "unavailable", UNAVAILABLE
-        _log.warning("callback.quarantined", reason=callback, quarantine_id=event_id.hex())
+        if isinstance(record, NewEvent):
+            return kept, TAKEN
+        _log.warning("callback.quarantined", reason=record.reason, quarantine_id=record.quarantine_id.hex())
         return "spooled" if kept == "spooled" else "quarantined", TAKEN
 
     def _urls(self, scope: Scope, headers: Headers) -> tuple[str, ...]:
@@ -146,10 +158,6 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
     return body
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
-
-
-def _token(value: bytes | None) -> str | None:
+def _text(token: bytes) -> str:
     """The idempotency token, bounded and fit for a text column."""
-    return None if value is None else value.decode("latin-1")[:256].replace("\0", "\ufffd")
+    return token.decode("latin-1")[:256].replace("\0", "\ufffd")

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.unit.simulate.stub_tracker import TOKEN, Received, StubTracker, validates
 from tracker.commands.simulate import command
-from tracker.twilio.callback import first_values, parse_form
+from tracker.twilio.form import first_values, parse_form
 
 KEYS = {"seed", "url", "account_sid", "started_at", "finished_at", "sent", "answers", "latency_ms", "messages"}
 MESSAGE_KEYS = {

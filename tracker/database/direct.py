@@ -1,0 +1,147 @@
+"""A connection for the few statements that are executed thousands of times: prepared, with parameters that are packed already.
+
+psycopg's cursors find out, at each execution, how the statement is written, how each parameter is adapted, and whether it is worth
+preparing. That costs a fifth of a millisecond, for every batch of events, on the web worker's core. This does what is left, with
+psycopg's wrapper of libpq (https://www.psycopg.org/psycopg3/docs/api/pq.html) and as libpq's manual says
+(https://www.postgresql.org/docs/current/libpq-async.html).
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import psycopg
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus
+
+from tracker.database.queries import Statement
+
+_BINARY: Final = 1
+_DONE: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+
+
+class Packed(Protocol):
+    """A parameter as it is sent."""
+
+    @property
+    def oid(self) -> int:
+        """Of its type."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """In the type's binary format."""
+        ...
+
+
+class DirectConnection:
+    """One statement at a time, each its own transaction. It listens between statements too, so it knows when the server has gone."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """connection: just made, and from now on this object's own."""
+        # Kept, because it would complain of being forgotten while it is open.
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = self._pgconn.socket
+        self._prepared: set[str] = set()
+        self._answer: asyncio.Future[None] | None = None
+        self._refusal: psycopg.Error | None = None
+        self._loop.add_reader(self._descriptor, self._read)
+
+    @classmethod
+    async def connect(cls, conninfo: str, seconds: float) -> "DirectConnection":
+        """Raises psycopg.OperationalError, or TimeoutError when it takes longer."""
+        async with asyncio.timeout(seconds):
+            return cls(await psycopg.AsyncConnection.connect(conninfo, autocommit=True))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server is there, as far as is known."""
+        return self._pgconn.status == ConnStatus.OK
+
+    async def execute(self, statement: Statement, parameters: Sequence[Packed], seconds: float) -> None:
+        """Execute a statement, whose rows nobody wants, and wait for the server's answer.
+
+        Raises psycopg.Error when the server refuses; psycopg.OperationalError, and the connection is closed, when it has gone or does
+        not answer within ``seconds``.
+        """
+        deadline = self._loop.time() + seconds
+        if statement.name not in self._prepared:
+            self._pgconn.send_prepare(statement.name.encode(), statement.text, [each.oid for each in parameters])
+            await self._wait_for_answer(deadline, seconds)
+            self._prepared.add(statement.name)
+        self._pgconn.send_query_prepared(
+            statement.name.encode(), [each.data for each in parameters], [_BINARY] * len(parameters), _BINARY
+        )
+        await self._wait_for_answer(deadline, seconds)
+
+    def close(self) -> None:
+        """Close it, whatever is under way; that fails then. It may be closed already."""
+        self._fail(psycopg.OperationalError("the connection was closed"))
+
+    def interrupt(self) -> None:
+        """Let what is under way fail now, as if the connection had broken."""
+        if self.is_open:
+            with socket.socket(fileno=os.dup(self._descriptor)) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+
+    async def _wait_for_answer(self, deadline: float, seconds: float) -> None:
+        """Raises what the server answers if that is an error."""
+        self._refusal = None
+        self._answer = answer = self._loop.create_future()
+        timer = self._loop.call_at(
+            deadline, self._fail, psycopg.OperationalError(f"the server did not answer within {seconds:.3g} s")
+        )
+        try:
+            self._write()
+            await answer
+        except BaseException:
+            # This answer must not be taken for the next one's.
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _write(self) -> None:
+        """Send what libpq holds; when the socket takes no more, go on when it does."""
+        if not self.is_open:
+            return
+        try:
+            is_all = self._pgconn.flush() == 0
+        except psycopg.Error as error:
+            self._fail(error)
+            return
+        if is_all:
+            self._loop.remove_writer(self._descriptor)
+        else:
+            self._loop.add_writer(self._descriptor, self._write)
+
+    def _read(self) -> None:
+        """The server has said something, or has gone."""
+        try:
+            self._pgconn.consume_input()
+            while self._answer is not None and not self._pgconn.is_busy():
+                result = self._pgconn.get_result()
+                if result is None:
+                    answer, self._answer = self._answer, None
+                    answer.set_result(None)
+                elif result.status not in _DONE:
+                    self._refusal = error_from_result(result)
+        except psycopg.Error as error:
+            self._fail(error)
+
+    def _fail(self, error: psycopg.Error) -> None:
+        """Close the connection; who waits for an answer gets this error, or what the server had said before."""
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
+            self._descriptor = -1
+            self._pgconn.finish()
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(self._refusal or error)
