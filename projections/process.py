@@ -12,6 +12,7 @@ import structlog
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
 from projections.runner import BATCH_EVENTS, CheckpointMovedError, Runner
+from tracker.garbage import rare_collections
 
 _log = structlog.get_logger()
 
@@ -45,15 +46,16 @@ def project(
 ) -> None:
     """Keep the projections until ``stop`` is set. on_active: called whenever this process became the active runner."""
     pause = 0.1
-    while not stop.is_set():
-        try:
-            with psycopg.connect(conninfo, autocommit=True) as connection:
-                pause = 0.1
-                _run(Runner(connection, projections), instance_id, stop, on_active)
-        except (psycopg.Error, CheckpointMovedError) as error:
-            _log.warning("runner.interrupted", reason=f"{type(error).__name__}: {error}", retry_seconds=pause)
-            stop.wait(pause)
-            pause = min(pause * 2, MAX_RETRY_SECONDS)
+    with rare_collections(50_000):
+        while not stop.is_set():
+            try:
+                with psycopg.connect(conninfo, autocommit=True) as connection:
+                    pause = 0.1
+                    _run(Runner(connection, projections), instance_id, stop, on_active)
+            except (psycopg.Error, CheckpointMovedError) as error:
+                _log.warning("runner.interrupted", reason=f"{type(error).__name__}: {error}", retry_seconds=pause)
+                stop.wait(pause)
+                pause = min(pause * 2, MAX_RETRY_SECONDS)
 
 
 def catch_up(conninfo: str, instance_id: UUID) -> bool:

@@ -6,7 +6,6 @@ snapshot, in which they stand at the same position; nobody waits for that. Last,
 came since, and switches. What was filled is kept when the process dies, and the next rebuild goes on from there.
 """
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +25,7 @@ from projections.runner import explain, read_earlier_events, read_events
 from projections.transitions import Messages
 from tracker.database.queries import query
 from tracker.errors import DatabaseUnavailableError, MigrationError, RebuildError
+from tracker.garbage import rare_collections
 from tracker.log.packing import register_packed_arrays
 
 _log = structlog.get_logger()
@@ -247,7 +247,7 @@ def rebuilding(
             batch_events=batch_events,
             max_messages=max_messages,
         )
-        stack.enter_context(_rare_collections())
+        stack.enter_context(rare_collections(500_000))
         yield Rebuild(control, pipeline, projections, on_progress)
 
 
@@ -272,17 +272,3 @@ def _connect(conninfo: str, synchronous_commit: str) -> Iterator[Connection]:
         register_packed_arrays(connection)
         connection.execute(query("use_rebuild_tables"), {"synchronous_commit": synchronous_commit})
         yield connection
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """What a fold keeps has no cycles, and looking for some would cost a tenth of the time."""
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(500_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()

@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -10,6 +12,9 @@ from tracker.errors import SettingsError
 
 PARENT_PIPE: Final = "TRACKER_PARENT_PIPE"
 """Environment variable: the descriptor of a pipe whose other end only the supervisor holds."""
+
+NICENESS: Final = 10
+"""Of a process that gives way: a tenth of a core is left to it where others want all of it."""
 
 INSTANCE_ID: Final = "TRACKER_INSTANCE_ID"
 """Environment variable: the server that a process belongs to, a UUID. ``tracker serve`` makes one for itself and its children. Where the
@@ -25,6 +30,16 @@ def instance_id() -> UUID:
         return UUID(given)
     except ValueError:
         raise SettingsError(f"{INSTANCE_ID}: must be a UUID, such as {uuid4()}") from None
+
+
+def give_way() -> None:
+    """Let the other processes of this machine go first when they want its cores, as far as the system lets us say so.
+
+    Linux weighs sessions against each other before it looks at their processes (sched(7), "The autogroup feature"), so both are said.
+    """
+    os.nice(NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
 
 
 def end_with_parent() -> None:

@@ -9,7 +9,7 @@ from projections.process import catch_up, project
 from tracker.commands.project_status import show_status
 from tracker.database.connections import Role, conninfo
 from tracker.database.embedded import open_database
-from tracker.processes import end_with_parent, instance_id
+from tracker.processes import end_with_parent, give_way, instance_id
 from tracker.settings import Settings, load_settings
 
 
@@ -43,6 +43,8 @@ def _project(settings: Settings, *, once: bool) -> None:
     with open_database(url, settings.data_dir) as database_url:
         info = conninfo(database_url, role=Role.PROJECTOR, application="tracker-projector")
         if not once:
+            # Whoever posts a callback waits for an answer; for the projections nobody does.
+            give_way()
             project(info, server, stop)
         elif not catch_up(info, server):
             click.echo("Another projector is active and takes everything in.", err=True)

@@ -16,6 +16,11 @@ _NETWORK: Final = {
 that takes two hours (https://www.postgresql.org/docs/current/libpq-connect.html). ``DATABASE_URL`` may say otherwise."""
 
 
+_PROJECTOR_PLANS: Final = ("enable_seqscan=off", "plan_cache_mode=force_generic_plan", "jit=off")
+"""Its statements are few, prepared, and all walk an index. Plans that were made while a table was empty must not scan it later, and
+estimating again, for each of a thousand message SIDs in a parameter, how common it is costs more than looking it up."""
+
+
 class Role(StrEnum):
     """The database roles; the migration that creates them says what each may do."""
 
@@ -37,6 +42,8 @@ def conninfo(database_url: str, *, role: Role | None, application: str, timeout:
     options += ["-c default_transaction_isolation=read\\ committed", "-c timezone=UTC"]
     if role is not None:
         options.append(f"-c role={role.value}")
+    if role is Role.PROJECTOR:
+        options += [f"-c {setting}" for setting in _PROJECTOR_PLANS]
     if timeout is not None:
         options.append(f"-c statement_timeout={int(timeout * 1000)}")
     for name, value in _NETWORK.items():

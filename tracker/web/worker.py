@@ -1,6 +1,5 @@
 """One web worker as a process: ``python -m tracker.web.worker``, started by ``tracker serve``."""
 
-import gc
 import os
 import resource
 import socket
@@ -12,6 +11,7 @@ import uvicorn
 import uvloop
 from litestar.types import ASGIApp
 
+from tracker.garbage import rare_collections
 from tracker.logs import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
 from tracker.settings import load_settings
@@ -66,13 +66,10 @@ def serve(app: ASGIApp, listener: socket.socket, max_connections: int) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    # What was imported stays: collections need not look at it again, and there is little cyclic garbage a request.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
     max_open = max(raise_descriptor_limit() - OTHER_DESCRIPTORS, 1)
     server = Server(config, Connections(min(max_connections, max_open), max_open))
-    uvloop.run(server.serve(sockets=[listener]))
+    with rare_collections(50_000):
+        uvloop.run(server.serve(sockets=[listener]))
 
 
 def raise_descriptor_limit() -> int:
