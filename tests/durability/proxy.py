@@ -49,7 +49,7 @@ class CuttingProxy:
         self._listener.close()
 
     def _connect(self) -> socket.socket:
-        host, port = str(self._server.get("host", "127.0.0.1")), self._server.get("port", 5432)
+        host, port = str(self._server.get("host") or "127.0.0.1"), str(self._server.get("port") or 5432)
         if not host.startswith("/"):
             return socket.create_connection((host, int(port)))
         server = socket.socket(socket.AF_UNIX)

@@ -112,14 +112,15 @@ def test_a_login_that_may_not_even_look_is_an_error_of_ours(
 ) -> None:
     """One message, no traceback of the driver's: before the first migration too."""
     login = f"login_{urlsplit(empty_database_url).path.strip('/')}"
-    connection_to_empty.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'nobody-knows'")
+    role = sql.Identifier(login)
+    connection_to_empty.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'nobody-knows'").format(role))
     try:
         url = urlsplit(empty_database_url)
         netloc = f"{login}:nobody-knows@{url.netloc.rpartition('@')[2]}"
         with pytest.raises(MigrationError, match="The database does not say which migrations it has: "):
             migrate(url._replace(netloc=netloc).geturl())
     finally:
-        connection_to_empty.execute(f"DROP ROLE {login}")
+        connection_to_empty.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
 def kill_process(process: subprocess.Popen[str], connection: psycopg.Connection[Any], backend: int) -> None:

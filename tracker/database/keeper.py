@@ -73,9 +73,10 @@ class DatabaseKeeper:
             except TrackerError as error:
                 self._say(error)
                 self.failure = error
-            except Exception:  # noqa: BLE001  # logged with its traceback, and tried again
+            except Exception as error:  # noqa: BLE001  # logged with its traceback, and tried again
                 # Such as no descriptor left to look with. This thread's end would be the database's.
                 _log.exception("database.not_looked_after")
+                self.failure = TrackerError(f"The database cannot be looked after: {type(error).__name__}: {error}")
             else:
                 self._resting.wait(CHECK_SECONDS)
                 continue
