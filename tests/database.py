@@ -23,8 +23,9 @@ from psycopg import sql
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.docker_client import DockerClient
 
-from tracker.database.embedded import EmbeddedServer, end_orphans, exclusively
+from tracker.database.embedded import EmbeddedServer, exclusively
 from tracker.database.migrations import migrate
+from tracker.database.postmaster import end_orphans
 
 URL_VARIABLE = "TRACKER_TEST_DATABASE_URL"
 """A server for the tests. Its user must be a superuser; its databases are left alone and new ones are made beside them."""

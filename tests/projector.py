@@ -1,6 +1,5 @@
 """A real ``tracker project`` for tests, and what it did."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from projections.runner import Runner
-from tests.serving import PATIENCE, wait_until
+from tests.serving import PATIENCE, bare_environment, wait_until
 
 
 class Projector:
@@ -33,17 +32,12 @@ class Projector:
 def projecting(database_url: str, data_dir: Path) -> Iterator[Projector]:
     """A projector until the block ends."""
     instance_id = uuid4()
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
-    }
-    environment |= {
+    environment = bare_environment() | {
         "DATABASE_URL": database_url,
         "TRACKER_DATA_DIR": str(data_dir),
         "TRACKER_INSTANCE_ID": str(instance_id),
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracker", "project"], env=environment, cwd=Path(__file__).parents[1]
-    )
+    process = subprocess.Popen([sys.executable, "-m", "tracker", "project"], env=environment, cwd=data_dir)
     try:
         yield Projector(process, instance_id)
     finally:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -37,13 +37,14 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = PATI
 
 
 class Tracker:
-    """A server that runs."""
+    """A server that runs, and listens."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, data_dir: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], data_dir: Path) -> None:
         self.process = process
-        self.port = port
         self.data_dir = data_dir
-        self.base_url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: _ports_of(process), "the server to listen")
+        (self.port,) = _ports_of(process)
+        self.base_url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.base_url, timeout=PATIENCE)
 
     @property
@@ -176,13 +177,35 @@ def running_tracker(
     database_url: str | None = None,
     *arguments: str,
     data_dir: Path | None = None,
-    port: int | None = None,
+    port: int = 0,
     **environment: str,
 ) -> Iterator[Tracker]:
-    """A server until the block ends. database_url: None for an embedded one. environment: further settings."""
+    """A server until the block ends. database_url: None for an embedded one. port: 0 for any that is free. environment: further
+    settings."""
+    with starting_tracker(database_url, *arguments, data_dir=data_dir, port=port, **environment) as (
+        process,
+        directory,
+    ):
+        tracker = Tracker(process, directory)
+        try:
+            wait_until(lambda: _is_live(tracker), "the server to answer")
+            yield tracker
+        finally:
+            tracker.client.close()
+
+
+@contextmanager
+def starting_tracker(
+    database_url: str | None = None,
+    *arguments: str,
+    data_dir: Path | None = None,
+    port: int = 0,
+    program: Sequence[str] = ("-m", "tracker"),
+    **environment: str,
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The same, which need not get so far that it listens: its process and data directory. program: Python's arguments."""
     with tempfile.TemporaryDirectory(prefix="tracker-serve-") as temporary:
         directory = data_dir or Path(temporary)
-        port = port or free_port()
         settings = {
             "TRACKER_DATA_DIR": str(directory),
             "TRACKER_PORT": str(port),
@@ -191,22 +214,12 @@ def running_tracker(
             **({"DATABASE_URL": database_url} if database_url else {}),
             **environment,
         }
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
-        }
         process = subprocess.Popen(
-            [sys.executable, "-m", "tracker", "serve", *arguments],
-            env=inherited | settings,
-            cwd=Path(__file__).parents[1],
+            [sys.executable, *program, "serve", *arguments], env=bare_environment() | settings, cwd=temporary
         )
-        tracker = Tracker(process, port, directory)
         try:
-            wait_until(lambda: _is_live(tracker), "the server to answer")
-            yield tracker
+            yield process, directory
         finally:
-            tracker.client.close()
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
@@ -214,6 +227,23 @@ def running_tracker(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+
+def bare_environment() -> dict[str, str]:
+    """Of this process, without settings. Where it is used, a directory without the developer's ``.env`` must be, too."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
+    }
+
+
+def _ports_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """Where the process listens; none before it does."""
+    assert process.poll() is None, f"the server ended with {process.returncode}"
+    try:
+        found = psutil.Process(process.pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return []
+    return [each.laddr.port for each in found if each.status == psutil.CONN_LISTEN]
 
 
 def _is_live(tracker: Tracker) -> bool:

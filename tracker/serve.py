@@ -9,25 +9,22 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from itertools import chain
 from typing import Final
-from uuid import UUID
 
-import psutil
 import structlog
 
-from tracker.database.embedded import EmbeddedServer, exclusively
-from tracker.database.migrations import migrate
-from tracker.errors import DatabaseUnavailableError, TrackerError
+from tracker.children import Child
+from tracker.database.embedded import exclusively
+from tracker.database.keeper import DatabaseKeeper
+from tracker.errors import TrackerError
 from tracker.processes import INSTANCE_ID, PARENT_PIPE, instance_id
 from tracker.settings import Settings
 from tracker.web.receiver import spool_directory
 from tracker.web.server import STOP_SECONDS as WORKER_STOP_SECONDS
+from tracker.web.stats import shared_memory
 from tracker.web.worker import SOCKET, STATS, WORKER
 
 _log = structlog.get_logger()
@@ -47,76 +44,8 @@ STOP_SECONDS: Final = WORKER_SECONDS + PROJECTOR_SECONDS
 CHECK_SECONDS: Final = 0.2
 """How often children are looked after."""
 
-SECONDS_BETWEEN_STARTS: Final = 1.0
-"""A child that dies at once is not started more often than this."""
-
-
-PROJECTOR: Final = "projector"
-
-MIGRATE_SECONDS: Final = 1.0
-"""How often is tried to migrate a database that was away at the start."""
-
-
-class Child:
-    """A process that is started again when it ends."""
-
-    def __init__(
-        self,
-        name: str,
-        arguments: list[str],
-        environment: Mapping[str, str],
-        descriptors: tuple[int, ...],
-        stop_seconds: float,
-    ) -> None:
-        """stop_seconds: how long it may take to stop."""
-        self.name = name
-        self._stop_seconds = stop_seconds
-        self._arguments = arguments
-        self._environment = dict(environment)
-        self._descriptors = descriptors
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
-
-    def start(self) -> None:
-        """Start the process."""
-        self._started = time.monotonic()
-        # A session of its own: Ctrl-C reaches the supervisor only, which then stops its children in order.
-        self._process = subprocess.Popen(
-            [sys.executable, *self._arguments],
-            env={**os.environ, **self._environment},
-            pass_fds=self._descriptors,
-            start_new_session=True,
-        )
-        _log.info("child.started", child=self.name, pid=self._process.pid)
-
-    def look_after(self) -> None:
-        """Start the process if it has not been started, or has ended."""
-        if self._process is None:
-            self.start()
-            return
-        if self._process.poll() is None:
-            return
-        if time.monotonic() - self._started >= SECONDS_BETWEEN_STARTS:
-            _log.error("child.died", child=self.name, pid=self._process.pid, exit_code=self._process.returncode)
-            self.start()
-
-    def tell_to_stop(self) -> None:
-        """Send SIGTERM."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-
-    def wait(self) -> None:
-        """Wait until the process has ended; kill it when it does not within its time."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(self._stop_seconds)
-        except subprocess.TimeoutExpired:
-            _log.error(
-                "child.killed", child=self.name, pid=self._process.pid, reason=f"did not stop in {self._stop_seconds} s"
-            )
-            self._process.kill()
-            self._process.wait()
+START_CHECK_SECONDS: Final = 0.02
+"""How often is looked whether the database is up that a first start waits for."""
 
 
 def serve(
@@ -124,15 +53,15 @@ def serve(
     *,
     project: bool = True,
     migrate_first: bool = True,
-    on_ready: Callable[[], object] = lambda: None,
+    on_ready: Callable[[int], object] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
     project: whether a projector runs beside the web workers. migrate_first: False where DATABASE_URL logs in as somebody who may not,
-    and the schema is up to date already. on_ready: called when connections are accepted.
+    and the schema is up to date already. on_ready: called with the port when connections are accepted.
 
-    A database that is away keeps nobody from taking callbacks who has taken some before: they are spooled, and it is migrated, and
-    projected, when it is back.
+    A first start waits for the database. One that has taken callbacks before takes them at once: they are spooled until the database
+    has been started, has recovered, is back, has been migrated; then they are projected too.
 
     Raises TrackerError when the address is taken, when another server runs on the data directory, when the database cannot be
     reached at the first start, or not be migrated.
@@ -146,38 +75,65 @@ def serve(
             raise TrackerError(
                 f"Another server runs on {settings.data_dir}: stop it, or set TRACKER_DATA_DIR to another directory."
             )
-        listener = resources.enter_context(_listen(settings.host, settings.port))
-        database = _Database(settings)
+        listener = resources.enter_context(_bind(settings))
+        database = DatabaseKeeper(settings, migrates=migrate_first)
+        database.start()
         resources.callback(database.stop)
-        schema = _Schema(database.url)
-        if migrate_first:
-            schema.migrate(may_wait=spool_directory(settings).is_dir())
+        if not (spool_directory(settings).is_dir() or _is_up(database, stop)):
+            return
+        with _taken(settings, listener):
+            listener.listen(BACKLOG)
         read_end, write_end = os.pipe()
-        resources.callback(os.close, write_end)
-        resources.callback(os.close, read_end)
-        children = list(_children(settings, database.url, listener.fileno(), read_end, server, project))
-        for child in children:
-            if child.name != PROJECTOR or not schema.is_pending:
-                child.start()
-        on_ready()
+        # Process metrics start at zero with the server, as Prometheus expects of a process.
+        stats = shared_memory()
+        for descriptor in (read_end, write_end, stats):
+            resources.callback(os.close, descriptor)
+        shared = {
+            "DATABASE_URL": database.url,
+            INSTANCE_ID: str(server),
+            PARENT_PIPE: str(read_end),
+            "TRACKER_DATA_DIR": str(settings.data_dir),
+        }
+        workers = _workers(settings, shared, listener.fileno(), read_end, stats)
+        projectors = (
+            [Child("projector", ["-m", "tracker", "project"], shared, (read_end,), PROJECTOR_SECONDS)]
+            if project
+            else []
+        )
         try:
-            while not stop.wait(CHECK_SECONDS):
-                database.look_after()
-                for child in children:
-                    if child.name != PROJECTOR or not schema.is_pending:
-                        child.look_after()
+            _look_after(workers)
+            on_ready(listener.getsockname()[1])
+            while not stop.is_set():
+                # A projector has nothing to do without the database.
+                _look_after(workers, projectors if database.is_ready else [])
+                stop.wait(CHECK_SECONDS)
         finally:
+            database.rest()
             # Nobody can connect any more once the workers have closed theirs.
             listener.close()
-            _stop_all(children)
+            # Web workers first: what they append while stopping, the projector still takes in.
+            _stop_all(workers, projectors)
 
 
-def _stop_all(children: list[Child]) -> None:
-    """Web workers first: what they append while stopping, the projector still takes in."""
-    for group in (
-        [child for child in children if child.name != PROJECTOR],
-        [child for child in children if child.name == PROJECTOR],
-    ):
+def _is_up(database: DatabaseKeeper, stop: threading.Event) -> bool:
+    """Wait for the database at a first start, when nobody has been promised anything yet. False: told to stop meanwhile. Raises
+    TrackerError with what is wrong with it."""
+    while not stop.wait(START_CHECK_SECONDS):
+        if database.is_ready:
+            return True
+        if database.failure is not None:
+            raise database.failure
+    return False
+
+
+def _look_after(*groups: list[Child]) -> None:
+    for child in chain(*groups):
+        child.look_after()
+
+
+def _stop_all(*groups: list[Child]) -> None:
+    """One group after the other."""
+    for group in groups:
         for child in group:
             child.tell_to_stop()
         for child in group:
@@ -185,94 +141,36 @@ def _stop_all(children: list[Child]) -> None:
     _log.info("server.stopped")
 
 
-def _children(
-    settings: Settings, database_url: str, listener: int, parent_pipe: int, instance_id: UUID, project: bool
-) -> Iterator[Child]:
-    stats = settings.data_dir / "run" / "web-stats"
-    stats.parent.mkdir(parents=True, exist_ok=True)
-    # Process metrics start at zero with the server, as Prometheus expects of a process.
-    stats.unlink(missing_ok=True)
-    shared = {
-        "DATABASE_URL": database_url,
-        INSTANCE_ID: str(instance_id),
-        PARENT_PIPE: str(parent_pipe),
-        "TRACKER_DATA_DIR": str(settings.data_dir),
-    }
-    for worker in range(settings.workers):
-        environment = {**shared, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)}
-        yield Child(f"web-{worker}", ["-m", "tracker.web.worker"], environment, (listener, parent_pipe), WORKER_SECONDS)
-    if project:
-        yield Child(PROJECTOR, ["-m", "tracker", "project"], shared, (parent_pipe,), PROJECTOR_SECONDS)
+def _workers(settings: Settings, shared: Mapping[str, str], listener: int, parent_pipe: int, stats: int) -> list[Child]:
+    descriptors = (listener, parent_pipe, stats)
+    return [
+        Child(
+            f"web-{worker}",
+            ["-m", "tracker.web.worker"],
+            {**shared, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)},
+            descriptors,
+            WORKER_SECONDS,
+        )
+        for worker in range(settings.workers)
+    ]
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def _bind(settings: Settings) -> socket.socket:
+    """The address is ours, and nobody can connect yet. Raises TrackerError when it is taken."""
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]"), port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise TrackerError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Set TRACKER_HOST or TRACKER_PORT."
-        ) from error
+    with _taken(settings, listener):
+        listener.bind((settings.host.strip("[]"), settings.port))
     listener.set_inheritable(True)
     return listener
 
 
-class _Schema:
-    """The database's schema, which may have to wait for the database."""
-
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
-        self.is_pending = False
-        """Whether it still waits."""
-
-    def migrate(self, *, may_wait: bool) -> None:
-        """Bring it up to date, later if the database is away and ``may_wait`` says so. Raises TrackerError."""
-        try:
-            migrate(self._database_url)
-        except DatabaseUnavailableError as error:
-            if not may_wait:
-                raise
-            _log.error("migration.postponed", reason=str(error))
-            self.is_pending = True
-            threading.Thread(target=self._try_until_done, name="migrate", daemon=True).start()
-
-    def _try_until_done(self) -> None:
-        while self.is_pending:
-            time.sleep(MIGRATE_SECONDS)
-            try:
-                migrate(self._database_url)
-                self.is_pending = False
-            except DatabaseUnavailableError:
-                continue
-            except TrackerError as error:
-                _log.error("migration.failed", reason=str(error))
-
-
-class _Database:
-    """The database: a given one, or the embedded server, which is then started again should it die."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._data_dir: Path = settings.data_dir
-        self._server = None if settings.database_url else EmbeddedServer.start(settings.data_dir)
-        self.url = settings.database_url.get_secret_value() if settings.database_url else self._server_url()
-
-    def look_after(self) -> None:
-        if self._server is not None and not psutil.pid_exists(self._server.pid):
-            _log.error("database.died", pid=self._server.pid)
-            try:
-                self._server = EmbeddedServer.start(self._data_dir)
-            except TrackerError as error:
-                # Its backends may still be ending; the next look tries again.
-                _log.error("database.not_restarted", reason=str(error))
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
-
-    def _server_url(self) -> str:
-        assert self._server is not None
-        return self._server.url
+@contextlib.contextmanager
+def _taken(settings: Settings, listener: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        listener.close()
+        raise TrackerError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Set TRACKER_HOST or TRACKER_PORT."
+        ) from error

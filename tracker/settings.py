@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded server")
     data_dir: Path = Field(Path(".tracker"), alias="TRACKER_DATA_DIR", description="embedded server, spool, secrets")
     host: str = Field("127.0.0.1", alias="TRACKER_HOST", description="address to listen on")
-    port: int = Field(8000, alias="TRACKER_PORT", ge=1, le=65535, description="port to listen on")
+    port: int = Field(8000, alias="TRACKER_PORT", ge=0, le=65535, description="port to listen on; 0: any that is free")
     public_base_url: str | None = Field(None, description="scheme, host, port and prefix that Twilio calls")
     trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (),

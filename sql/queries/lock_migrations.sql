@@ -1,3 +1,3 @@
--- Wait until no other process migrates; held until the session ends.
--- key bigint: the advisory lock's key. Returns one row of nothing.
-SELECT pg_advisory_lock(%(key)s)
+-- Become the one that migrates if nobody else does; held until the session ends.
+-- key bigint: the advisory lock's key. Returns one row: whether the lock is ours now.
+SELECT pg_try_advisory_lock(%(key)s) AS acquired

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.serving import Tracker, bare_environment, running_tracker, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,10 @@ def tracker() -> Iterator[Tracker]:
 
 def command(tracker: Tracker, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `tracker` beside the server, which it finds by the same settings."""
-    environment = os.environ | {"TRACKER_DATA_DIR": str(tracker.data_dir), "TRACKER_PORT": str(tracker.port)}
+    environment = bare_environment() | {"TRACKER_DATA_DIR": str(tracker.data_dir), "TRACKER_PORT": str(tracker.port)}
     return subprocess.run(
         [sys.executable, "-m", "tracker", *arguments],
-        env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120, check=False,
+        env=environment, cwd=tracker.data_dir, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 

@@ -4,7 +4,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
 
 
 class CuttingProxy:
@@ -13,13 +15,13 @@ class CuttingProxy:
     commit, so the commit is done and the client cannot know."""
 
     def __init__(self, server_url: str) -> None:
-        """server_url: of a server on a Unix socket."""
-        parts = urlsplit(server_url)
-        self._target = f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432"
+        """server_url: of a server on a Unix socket or a TCP port, which takes connections without TLS."""
+        self._server = conninfo_to_dict(server_url)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = (
-            f"postgresql://{parts.username}@127.0.0.1:{self._listener.getsockname()[1]}{parts.path}?sslmode=disable"
-        )
+        parts = urlsplit(server_url)
+        login, _, _ = parts.netloc.rpartition("@")
+        port = self._listener.getsockname()[1]
+        self.url = f"postgresql://{login}@127.0.0.1:{port}{parts.path}?sslmode=disable"
         self.cuts = 0
         """Answers swallowed so far."""
         self._armed = threading.Event()
@@ -36,8 +38,7 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._target)
+            server = self._connect()
             appends = threading.Event()
             for arguments in ((client, server, appends, False), (server, client, appends, True)):
                 threading.Thread(target=self._pass_on, args=arguments, daemon=True).start()
@@ -46,6 +47,14 @@ class CuttingProxy:
         """Accept no more."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def _connect(self) -> socket.socket:
+        host, port = str(self._server.get("host") or "127.0.0.1"), str(self._server.get("port") or 5432)
+        if not host.startswith("/"):
+            return socket.create_connection((host, int(port)))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, appends: threading.Event, answers: bool) -> None:
         try:

@@ -24,6 +24,9 @@ GRACE = 2.0
 """Seconds that a machine which runs other tests may add."""
 
 
+PASSWORD = "of-nobody"
+
+
 def settle(tracker: Tracker) -> None:
     """Until everything is in the log and projected."""
     tracker.wait_drained()
@@ -134,11 +137,14 @@ def test_a_database_that(way: str, postgres: PostgresForTests) -> None:
         login = f"login_{urlsplit(database_url).path.strip('/')}"
         url = urlsplit(database_url)
         with psycopg.connect(postgres.url, autocommit=True) as admin:
+            # Where it is not asked for, it does not matter.
             admin.execute(
-                sql.SQL("CREATE ROLE {} LOGIN IN ROLE tracker_service, tracker_projector").format(sql.Identifier(login))
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE tracker_service, tracker_projector").format(
+                    sql.Identifier(login), sql.Literal(PASSWORD)
+                )
             )
             try:
-                as_login = url._replace(netloc=f"{login}@{url.netloc.rpartition('@')[2]}").geturl()
+                as_login = url._replace(netloc=f"{login}:{PASSWORD}@{url.netloc.rpartition('@')[2]}").geturl()
                 break_and_mend(admin, database_url, as_login, *REFUSALS[way])
             finally:
                 admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))

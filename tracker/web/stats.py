@@ -2,9 +2,13 @@
 
 Each worker writes a slice of its own in one small file that all of them map, so any of them can answer a scrape for all, and a
 worker that was restarted goes on counting where it stopped. A count costs one addition.
+
+The file is in memory, made by the supervisor and inherited: a write to a page of a map that a full disk has no room for would kill
+the worker (SIGBUS), and a full disk is one of the times when callbacks must be taken.
 """
 
 import mmap
+import os
 from bisect import bisect_left
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -65,16 +69,27 @@ class SpoolTotals(NamedTuple):
     """Bytes that there may be."""
 
 
+def shared_memory() -> int:
+    """A descriptor of a new file in memory, for WebStats; all counts in it are zero. It is gone with the last process that has it."""
+    return os.memfd_create("tracker-web-stats")
+
+
 class WebStats:
     """The counts of all workers of one server, one of which may be this process."""
 
-    def __init__(self, path: Path, workers: int, worker: int) -> None:
-        """path: the shared file, made where it is missing. worker: which slice is ours, from 0."""
+    def __init__(self, file: int | Path, workers: int, worker: int) -> None:
+        """file: what the workers share: a descriptor of shared_memory(), or a path, made where it is missing. worker: which slice is
+        ours, from 0.
+
+        Raises OSError when there is no room for it.
+        """
         size = workers * _SLOTS * _SLOT_BYTES
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
+        descriptor = os.dup(file) if isinstance(file, int) else os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            self._map = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
         self._all = memoryview(self._map).cast("d")
         self._own = self._all[worker * _SLOTS : (worker + 1) * _SLOTS]
         self._workers = workers

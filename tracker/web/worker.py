@@ -3,7 +3,6 @@
 import os
 import resource
 import socket
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -27,7 +26,7 @@ WORKER: Final = "TRACKER_WORKER"
 """Environment variable: which worker this is, from 0."""
 
 STATS: Final = "TRACKER_STATS"
-"""Environment variable: the file that the workers share."""
+"""Environment variable: the descriptor of the memory in which the workers count."""
 
 OTHER_DESCRIPTORS: Final = 256
 """Descriptors that are kept for files, the database and the loop itself; all others may be connections."""
@@ -48,7 +47,7 @@ def main() -> None:
         settings.database_url.get_secret_value(),
         UUID(os.environ[INSTANCE_ID]),
         int(os.environ[WORKER]),
-        Path(os.environ[STATS]),
+        int(os.environ[STATS]),
     )
     serve(create_app(runtime), socket.socket(fileno=int(os.environ[SOCKET])), settings.max_connections)
 

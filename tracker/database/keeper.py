@@ -1,0 +1,113 @@
+"""Keeps the database there and its schema up to date, in a thread of its own: that may take minutes, and nobody must wait for it.
+
+A given database is only migrated; the embedded server is also started, and started again should it die. What fails is tried again.
+"""
+
+import threading
+from typing import Final
+
+import structlog
+
+from tracker.database.embedded import EmbeddedServer, expected_url
+from tracker.database.migrations import migrate
+from tracker.database.postmaster import bury_dead
+from tracker.errors import EmbeddedServerError, TrackerError
+from tracker.settings import Settings
+
+_log = structlog.get_logger()
+
+CHECK_SECONDS: Final = 0.2
+"""How often the embedded server is looked after."""
+
+RETRY_SECONDS: Final = 1.0
+"""The pause after a failure."""
+
+END_SECONDS: Final = 8
+"""How long the thread may take to end: longer than the programs that it waits for, which are told to give up."""
+
+
+class DatabaseKeeper:
+    """From ``start`` to ``stop``."""
+
+    def __init__(self, settings: Settings, *, migrates: bool) -> None:
+        """migrates: False where the schema is somebody else's business."""
+        self._data_dir = settings.data_dir
+        self._is_embedded = settings.database_url is None
+        self.url = settings.database_url.get_secret_value() if settings.database_url else expected_url(self._data_dir)
+        """Where the database is or will be."""
+        self.is_ready = False
+        """Whether it has been there, with a schema that is up to date. It may have gone since."""
+        self.failure: TrackerError | None = None
+        """Of the last attempt; None when it went well, or there has been none."""
+        self._has_to_migrate = migrates
+        self._server: EmbeddedServer | None = None
+        self._resting = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="database-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def rest(self) -> None:
+        """Start nothing any more. What runs goes on running."""
+        self._resting.set()
+
+    def stop(self) -> None:
+        """Stop the embedded server, also one that is just starting. Raises EmbeddedServerError when it does not stop."""
+        self.rest()
+        if not self._is_embedded:
+            # A thread that waits for somebody else's database ends with the process.
+            return
+        if self._server is None:
+            # It is being started.
+            self._thread.join(END_SECONDS)
+        server = EmbeddedServer.find(self._data_dir)
+        if server is not None:
+            server.stop()
+
+    def _keep(self) -> None:
+        while not self._resting.is_set():
+            try:
+                self._look()
+                self.failure = None
+            except TrackerError as error:
+                self._say(error)
+                self.failure = error
+            except Exception as error:  # noqa: BLE001  # logged with its traceback, and tried again
+                # Such as no descriptor left to look with. This thread's end would be the database's.
+                _log.exception("database.not_looked_after")
+                self.failure = TrackerError(f"The database cannot be looked after: {type(error).__name__}: {error}")
+            else:
+                self._resting.wait(CHECK_SECONDS)
+                continue
+            self._resting.wait(RETRY_SECONDS)
+
+    def _look(self) -> None:
+        if self._is_embedded:
+            self._look_after_server()
+        if self._has_to_migrate:
+            migrate(self.url)
+            self._has_to_migrate = False
+        self.is_ready = True
+
+    def _look_after_server(self) -> None:
+        if self._server is not None and self._server.is_running:
+            return
+        if self._server is not None:
+            _log.error("database.died", pid=self._server.pid)
+            self._server = None
+        bury_dead()
+        self._server = EmbeddedServer.start(self._data_dir, self._resting.is_set)
+        _log.info("database.started", pid=self._server.pid)
+
+    def _say(self, error: TrackerError) -> None:
+        """Once, as long as it stays the same."""
+        if self._resting.is_set() or _headline(error) == _headline(self.failure):
+            return
+        event = "database.not_started" if isinstance(error, EmbeddedServerError) else "migration.postponed"
+        _log.error(event, reason=str(error))
+
+
+def _headline(error: TrackerError | None) -> str:
+    """Without the end of the server's log, whose lines have the time in them."""
+    return str(error).partition("\n")[0]
