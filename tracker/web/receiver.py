@@ -38,8 +38,10 @@ class Receiver:
         )
         self._store = _store(runtime, "tracker-append", settings.append_timeout)
         self._drain_store = _store(runtime, "tracker-drain", DRAIN_SECONDS)
-        self.database = Availability()
-        self._drain = Drain(self._drain_store, self._journal, self._leftovers, self.database)
+        self.database = Availability(settings.append_timeout)
+        self._drain = Drain(
+            self._drain_store, self._journal, self._leftovers, self.database, live_seconds=settings.append_timeout
+        )
         failover = Failover(self._store, self._journal, self.database, self._drain.wake)
         self.appender = Appender(failover, spool=failover.spool, on_batch=stats.count_batch)
 
