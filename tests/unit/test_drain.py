@@ -16,7 +16,8 @@ from tracker.log.drain import Drain
 from tracker.log.journal import Journal
 from tracker.log.leftovers import Leftovers
 from tracker.log.record import Record, identity
-from tracker.log.spool import Refusal, Spool
+from tracker.log.spool import Spool
+from tracker.log.spooled import Refusal
 from tracker.log.store import Kept
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,8 @@ from tracker.errors import SpoolUnavailableError
 from tracker.log.journal import Journal
 from tracker.log.record import Record
 from tracker.log.salvage import damaged_files, readable_records
-from tracker.log.spool import PAGE_BYTES, Refusal, Spool, SpoolSize
+from tracker.log.spool import PAGE_BYTES, Spool
+from tracker.log.spooled import Refusal, SpoolSize
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,8 @@ import pytest
 from tests.new_events import EVIDENCE, new_event, new_events, quarantined
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record
-from tracker.log.spool import PAGE_BYTES, Refusal, Spool, SpoolSize
+from tracker.log.spool import PAGE_BYTES, Spool
+from tracker.log.spooled import Refusal, SpoolSize
 
 ALL = 10**6
 

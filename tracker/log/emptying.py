@@ -12,7 +12,7 @@ from tracker.log.availability import Availability
 from tracker.log.batch_size import BatchSize
 from tracker.log.journal import Batch, Journal
 from tracker.log.record import Record, identity
-from tracker.log.spool import Refusal, Spooled
+from tracker.log.spooled import Refusal, Spooled
 from tracker.log.store import Store
 
 _log = structlog.get_logger()

@@ -16,7 +16,8 @@ import structlog
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record
 from tracker.log.salvage import finish_setting_aside, set_aside
-from tracker.log.spool import Refusal, Spool, Spooled, SpoolSize
+from tracker.log.spool import Spool
+from tracker.log.spooled import Refusal, Spooled, SpoolSize
 
 _log = structlog.get_logger()
 

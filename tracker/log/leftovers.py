@@ -17,7 +17,8 @@ import structlog
 
 from tracker.log.journal import Journal
 from tracker.log.salvage import damaged_files
-from tracker.log.spool import Spool, SpoolSize
+from tracker.log.spool import Spool
+from tracker.log.spooled import SpoolSize
 
 _log = structlog.get_logger()
 

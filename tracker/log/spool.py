@@ -15,11 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from tracker.database.queries import SQL_DIR
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record, UnreadableRecordError, pack, unpack
+from tracker.log.spooled import Refusal, Spooled, SpoolSize
 
 PAGE_BYTES: Final = 4096
 
@@ -40,32 +39,6 @@ _MOVING_BYTES: Final = 16 * 1024 * 1024
 """More than what is moved at a time, a batch or so many refused records, can take."""
 
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
-
-
-class Spooled(msgspec.Struct, frozen=True):
-    """A record in the journal."""
-
-    sequence: int
-    record: Record | None
-    """None: what the disk gives back is not what was written."""
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """The database does not take the record with this sequence."""
-
-    sequence: int
-    reason: str
-
-
-class SpoolSize(msgspec.Struct, frozen=True):
-    """How much a spool holds."""
-
-    events: int = 0
-    """In the journal: they wait for the database."""
-    refused: int = 0
-    """Records that the database refused."""
-    bytes: int = 0
-    """Of the file's pages in use; 0 for an empty spool."""
 
 
 class Spool:

@@ -12,7 +12,8 @@ from tracker.log.drain import Drain
 from tracker.log.failover import Failover
 from tracker.log.journal import Journal
 from tracker.log.leftovers import Leftovers, worker_file
-from tracker.log.spool import Spool, SpoolSize
+from tracker.log.spool import Spool
+from tracker.log.spooled import SpoolSize
 from tracker.log.store import EventStore
 from tracker.settings import Settings
 from tracker.web.runtime import Runtime
