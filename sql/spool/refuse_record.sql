@@ -1,3 +1,3 @@
--- SQLite. Move a record out of the journal's way.
--- sequence: in the journal; reason text. Returns nothing.
-INSERT INTO refused (kind, record, reason) SELECT kind, record, :reason FROM journal WHERE sequence = :sequence
+-- SQLite. Keep a record that is out of the journal's way.
+-- kind text, record blob: as they were in the journal; reason text. Returns nothing.
+INSERT INTO refused (kind, record, reason) VALUES (:kind, :record, :reason)

@@ -1,3 +1,3 @@
--- SQLite. Forget what is in the journal again.
--- No parameters. Returns nothing.
-DELETE FROM refused
+-- SQLite. Forget refused records that are in the journal again, oldest first.
+-- last: the highest sequence to go. Returns nothing.
+DELETE FROM refused WHERE sequence <= :last

@@ -1,3 +1,3 @@
 -- SQLite. Put a record at the end of the journal.
--- kind text, record blob. Returns nothing.
-INSERT INTO journal (kind, record) VALUES (:kind, :record)
+-- sequence: beyond every one that was ever in it; kind text, record blob. Returns nothing.
+INSERT INTO journal (sequence, kind, record) VALUES (:sequence, :kind, :record)

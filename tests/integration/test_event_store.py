@@ -73,6 +73,25 @@ async def waits_for_the_head(connection: psycopg.Connection[Any]) -> None:
     await sessions_become(connection, ["Lock"])
 
 
+@pytest.mark.parametrize(
+    ("given", "used"), [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
+)
+async def test_commits_wait_for_the_disk(
+    database_url: str, connection: psycopg.Connection[Any], store: EventStore, given: str, used: str
+) -> None:
+    """Whatever the database says: a callback is answered because its event is durable. What is asked for beyond that stays."""
+    name = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = {}").format(name, sql.Literal(given)))
+    connection.execute(
+        "CREATE TABLE seen (setting text);"
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+        " $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;"
+        "CREATE TRIGGER see BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION see()"
+    )
+    await store.append(new_events(1))
+    assert connection.execute("SELECT setting FROM seen").fetchall() == [(used,)]
+
+
 async def test_what_is_appended_is_durable_when_the_call_returns(
     store: EventStore, connection: psycopg.Connection[Any]
 ) -> None:

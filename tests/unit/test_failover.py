@@ -24,12 +24,17 @@ class FakeStore:
     def __init__(self) -> None:
         self.asked = 0
         self.error: Exception | None = None
+        self.heals = False
+        """Whether the error is the last one."""
 
     async def append(self, records: Sequence[Record]) -> Kept:
         """As in Store."""
         self.asked += 1
         if self.error is not None:
-            raise self.error
+            error = self.error
+            if self.heals:
+                self.error = None
+            raise error
         return "appended"
 
 
@@ -107,6 +112,37 @@ async def test_neither_database_nor_disk_is_said(tmp_path: Path) -> None:
             with pytest.raises(SpoolUnavailableError):
                 await setting.failover.append(new_events(1))
         assert setting.woken == 2
+
+
+@pytest.fixture
+def without_disk(tmp_path: Path) -> Iterator[Setting]:
+    """On a disk that takes nothing."""
+    (tmp_path / "spool").touch()
+    with ThreadPoolExecutor(1) as thread:
+        yield Setting(Journal(Spool(tmp_path / "spool" / "worker-0.sqlite", 2**26), thread))
+
+
+async def test_without_a_disk_a_connection_that_is_stale_costs_nobody_anything(without_disk: Setting) -> None:
+    """The first attempt after a restart of the database fails, the next one opens a new connection."""
+    without_disk.store.error, without_disk.store.heals = DatabaseUnavailableError("gone"), True
+    assert await without_disk.failover.append(new_events(2)) == "appended"
+    assert without_disk.store.asked == 2
+    assert not without_disk.database.is_away
+
+
+async def test_without_a_disk_a_database_that_is_believed_away_is_asked(without_disk: Setting) -> None:
+    """It may be back, and nobody have noticed yet."""
+    without_disk.database.lost("a test")
+    assert await without_disk.failover.append(new_events(2)) == "appended"
+    assert not without_disk.database.is_away
+
+
+async def test_without_a_disk_a_refused_batch_is_said_to_be_refused(without_disk: Setting) -> None:
+    """So that it is tried in parts; asking for the same again would change nothing."""
+    without_disk.store.error = RecordsRefusedError("a constraint")
+    with pytest.raises(RecordsRefusedError):
+        await without_disk.failover.append(new_events(2))
+    assert without_disk.store.asked == 1
 
 
 @pytest.mark.parametrize("away", [False, True])

@@ -1,18 +1,24 @@
 """A damaged spool file: what can still be read is saved, and the file is kept."""
 
 import random
-from collections.abc import Callable
+import resource
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from tests.new_events import new_events
+from tracker.errors import SpoolUnavailableError
+from tracker.log import salvage
 from tracker.log.record import identity
 from tracker.log.salvage import damaged_files, mark_salvaged, readable_records, set_aside
-from tracker.log.spool import PAGE_BYTES, Refusal, Spool
+from tracker.log.spool import PAGE_BYTES, Spool
+from tracker.log.spooled import Refusal
 
 EVENTS = new_events(600)
+SELECT = salvage._select  # pyright: ignore[reportPrivateUsage]  # what a failing disk stands before
 PLACE = {event.event_id: number for number, event in enumerate(EVENTS)}
 
 
@@ -101,6 +107,69 @@ def test_a_lost_head_is_no_reason_to_fail(path: Path) -> None:
     """Nothing can be found without it; the file is still there for whoever has better tools."""
     damage(path, lambda file, _: overwrite(file, 0, bytes(PAGE_BYTES)))
     assert saved(path) == []
+
+
+def test_what_passes_is_no_damage(path: Path) -> None:
+    """A descriptor that is not to be had hides records that are there: the reading fails, and is repeated later."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(SpoolUnavailableError, match="unable to open"):
+            saved(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert saved(path) == list(range(len(EVENTS)))
+
+
+@pytest.mark.parametrize(
+    ("code", "is_gap"),
+    [
+        (sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.SQLITE_NOTADB, True),
+        (sqlite3.SQLITE_ERROR, True),
+        (None, True),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_IOERR_READ, False),
+        (sqlite3.SQLITE_CANTOPEN, False),
+        (sqlite3.SQLITE_NOMEM, False),
+        (sqlite3.SQLITE_BUSY, False),
+    ],
+)
+def test_only_corruption_is_a_gap(path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None, is_gap: bool) -> None:
+    """In the middle of a file; None: Python's own complaint of a value."""
+    failures = iter([code])
+
+    class FailingCursor:
+        def __iter__(self) -> Iterator[object]:
+            raise failure(code)
+
+    def fail_once(connection: sqlite3.Connection, name: str, first: int, number: int) -> object:
+        for _ in failures:
+            return FailingCursor()
+        return SELECT(connection, name, first, number)
+
+    monkeypatch.setattr(salvage, "_select", fail_once)
+    if is_gap:
+        assert saved(path)[-1] == len(EVENTS) - 1
+    else:
+        with pytest.raises(SpoolUnavailableError):
+            saved(path)
+
+
+def failure(code: int | None) -> sqlite3.Error:
+    """What Python raises for a code of SQLite's."""
+    error = sqlite3.OperationalError("as the test says")
+    if code is not None:
+        error.sqlite_errorcode = code
+    return error
+
+
+def test_reading_needs_no_room_beside_the_file(path: Path) -> None:
+    """The disk may be full."""
+    records = readable_records(path)
+    next(records)
+    assert [each.name for each in path.parent.iterdir() if each.name.endswith("-shm")] == []
+    records.close()
 
 
 def test_what_was_refused_is_saved_too(path: Path) -> None:

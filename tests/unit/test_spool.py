@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ import pytest
 from tests.new_events import EVIDENCE, new_event, new_events, quarantined
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record
-from tracker.log.spool import PAGE_BYTES, Refusal, Spool, SpoolSize
+from tracker.log.spool import PAGE_BYTES, Spool
+from tracker.log.spooled import Refusal, SpoolSize
 
 ALL = 10**6
 
@@ -125,6 +127,49 @@ def test_the_limit_refuses_a_batch_whole_and_keeps_the_rest(spool: Spool) -> Non
     spool.remove(written // 2)
     spool.write(events[:2])
     assert len(contents(spool)) == written - written // 2 + 2
+
+
+def fill_up(spool: Spool) -> int:
+    """Write records until not even a small one is taken; how many there are."""
+    written = 0
+    for number in (100, 10, 1):
+        with pytest.raises(SpoolUnavailableError, match="full"):
+            while True:
+                spool.write(new_events(number))
+                written += number
+    return written
+
+
+@pytest.mark.parametrize("bad", [[1], [7], range(1, 101)])
+def test_a_spool_at_its_limit_moves_what_is_refused_aside(spool: Spool, bad: Sequence[int]) -> None:
+    """Or it would stay full for ever: nothing that is behind the bad record could leave."""
+    written = fill_up(spool)
+    spool.remove(max(bad), [Refusal(number, "a reason that needs some room " * 20) for number in bad])
+    assert (spool.size.events, spool.size.refused) == (written - max(bad), len(bad))
+
+
+def test_a_spool_at_its_limit_tries_refused_records_again(spool: Spool) -> None:
+    """It has no room to hold them twice."""
+    events = new_events(300)
+    spool.write(events)
+    spool.remove(300, [Refusal(number, "a constraint") for number in range(1, 301)])
+    written = fill_up(spool)
+    spool.retry_refused()
+    assert (spool.size.events, spool.size.refused) == (written + 300, 0)
+    assert contents(spool)[-300:] == events
+    with pytest.raises(SpoolUnavailableError, match="full"):
+        spool.write(new_events(100))
+
+
+def test_no_sequence_is_given_twice(spool: Spool) -> None:
+    """Not even when the journal was empty in between, and the file opened anew: a removal that was in doubt may be repeated."""
+    spool.write(new_events(3))
+    spool.remove(3)
+    spool.close()
+    events = new_events(2)
+    spool.write(events)
+    spool.remove(3)
+    assert contents(spool) == events
 
 
 def test_a_full_disk_is_said_and_harms_nothing(spool: Spool, path: Path) -> None:

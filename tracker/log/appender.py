@@ -2,6 +2,9 @@
 
 While one batch is on its way to the database the next one gathers, so the busier the receiver, the larger its batches, and no
 event waits for a timer. What waits is bounded: when a slow database lets the queue grow, what has waited too long goes to the spool.
+
+What is spooled is in order of arrival: before anything that waits goes there, the batch that is at the database goes too. It may be
+kept twice then, which is the same as once.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from tracker.errors import DatabaseUnavailableError, TrackerError
+from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError, TrackerError
 from tracker.log.record import Record
 from tracker.log.store import Kept, Store
 
@@ -30,6 +33,9 @@ MAX_WAITING_BYTES: Final = 4 * MAX_BATCH_BYTES
 PATIENCE_SECONDS: Final = 0.5
 """How long events wait in a full queue before they are spooled."""
 
+PATIENCE_ROUNDS: Final = 16
+"""How often the spool may be asked in vain: then their callers are told that the events are not kept. Twilio waits fifteen seconds."""
+
 _Keep = Callable[[Sequence[Record]], Awaitable[Kept]]
 _Waiting = tuple[Record, "asyncio.Future[Kept]"]
 
@@ -46,8 +52,8 @@ class Appender:
         max_waiting: int = MAX_WAITING_EVENTS,
         on_batch: Callable[[int], object] = lambda events: None,
     ) -> None:
-        """spool: keeps a batch when the queue is full; None: all wait for the store. max_waiting: events in a full queue. on_batch: told
-        the number of events of each batch that was appended to the log."""
+        """spool: keeps a batch when the queue is full, or raises SpoolUnavailableError; None: all wait for the store. max_waiting: events
+        in a full queue. on_batch: told the number of events of each batch that was appended to the log."""
         self._store = store
         self._spool = spool
         self._max_batch = max_batch
@@ -56,6 +62,8 @@ class Appender:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._taken = 0
+        self._at_store: list[_Waiting] = []
+        """The batch that is at the store and not in the spool."""
         self._writer: asyncio.Task[None] | None = None
         self._relief: asyncio.Task[None] | None = None
 
@@ -80,7 +88,9 @@ class Appender:
         try:
             while self._waiting:
                 await self._gather()
-                await self._write(self._take(), self._store.append)
+                self._at_store = self._take()
+                await self._write(self._at_store, self._store.append)
+                self._at_store = []
         finally:
             self._writer = None
             # Only a writer that was cancelled leaves anybody waiting.
@@ -95,15 +105,45 @@ class Appender:
             await asyncio.sleep(0)
 
     async def _relieve(self, spool: _Keep) -> None:
-        """Spool what has been waiting in a full queue for PATIENCE_SECONDS, until it is full no longer."""
+        """Spool what has been waiting in a full queue for PATIENCE_SECONDS, until it is full no longer. What the spool does not take
+        waits on for the store, through PATIENCE_ROUNDS."""
+        # For each round in vain, the newest that waited then.
+        in_vain: deque[int] = deque(maxlen=PATIENCE_ROUNDS)
         try:
             while self._is_full():
                 newest = self._taken + len(self._waiting)
                 await asyncio.sleep(PATIENCE_SECONDS)
-                while self._taken < newest:
-                    await self._write(self._take(), spool)
+                try:
+                    await self._spool_until(newest, spool)
+                    in_vain.clear()
+                except SpoolUnavailableError as error:
+                    in_vain.append(newest)
+                    while len(in_vain) == PATIENCE_ROUNDS and self._taken < in_vain[0]:
+                        _fail(self._take(), error)
         finally:
             self._relief = None
+
+    async def _spool_until(self, newest: int, spool: _Keep) -> None:
+        """Spool all that came no later. Raises SpoolUnavailableError when the spool does not take something; that waits on."""
+        while self._taken < newest:
+            if batch := self._at_store:
+                await self._write(batch, spool, is_last=False)
+                if self._at_store is batch:
+                    self._at_store = []
+                continue
+            batch = self._take()
+            try:
+                await self._write(batch, spool, is_last=False)
+            except SpoolUnavailableError:
+                self._put_back(batch)
+                raise
+
+    def _put_back(self, batch: Sequence[_Waiting]) -> None:
+        self._waiting.extendleft(reversed(batch))
+        self._waiting_bytes += sum(len(record.evidence.body) for record, _ in batch)
+        self._taken -= len(batch)
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._max_waiting or self._waiting_bytes >= MAX_WAITING_BYTES
@@ -120,12 +160,21 @@ class Appender:
         self._taken += len(batch)
         return batch
 
-    async def _write(self, batch: Sequence[_Waiting], keep: _Keep) -> None:
-        """Answer every caller of the batch, whatever happens."""
+    async def _write(self, batch: Sequence[_Waiting], keep: _Keep, *, is_last: bool = True) -> None:
+        """Answer every caller of the batch, whatever happens. is_last: whether there is no other place; if there is,
+        SpoolUnavailableError is raised, and nobody answered."""
         try:
             kept = await keep([record for record, _ in batch])
         except TrackerError as error:
-            _fail(batch, error)
+            if isinstance(error, SpoolUnavailableError) and not is_last:
+                raise
+            if isinstance(error, RecordsRefusedError) and len(batch) > 1:
+                # Not all of them are bad: the others are not to suffer.
+                middle = len(batch) // 2
+                await self._write(batch[:middle], keep)
+                await self._write(batch[middle:], keep)
+            else:
+                _fail(batch, error)
         except Exception as error:  # noqa: BLE001  # a bug: every caller is told, and it is logged with its traceback
             _log.exception("append.crashed", events=len(batch))
             _fail(batch, error)

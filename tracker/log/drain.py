@@ -1,7 +1,9 @@
 """The drain: from the journal into the log, in order of arrival, as soon as the database takes it, beside live traffic.
 
-It also is what looks for the database's return: the first batch that is taken ends the failover. A batch leaves the journal after it
-has been appended, so a drain that is killed in between appends it again, which changes nothing.
+It also is what looks for the database's return: the first batch that is taken as quickly as a live one has to be ends the failover. A
+batch leaves the journal after it has been appended, so a drain that is killed in between appends it again, which changes nothing.
+
+Leftovers of others come when the journal is empty, and between any two batches of theirs the journal has its turn again.
 """
 
 import asyncio
@@ -14,19 +16,14 @@ from typing import Final
 import structlog
 
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
-from tracker.log.appender import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from tracker.log.availability import Availability
-from tracker.log.journal import Batch, Journal
-from tracker.log.leftovers import Leftovers
-from tracker.log.record import identity
+from tracker.log.emptying import Emptying
+from tracker.log.journal import Journal
+from tracker.log.leftovers import RETRY_SECONDS, SETTLED_SECONDS, Leftovers
 from tracker.log.salvage import mark_salvaged, readable_records
-from tracker.log.spool import Refusal, Spooled
 from tracker.log.store import InterruptibleStore
 
 _log = structlog.get_logger()
-
-FIRST_BATCH_EVENTS: Final = 32
-"""At the start and after a failure: the database may be slow still. Batches grow from there to an appender's."""
 
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
@@ -35,11 +32,11 @@ LONGEST_PAUSE: Final = 1.0
 LOOK_SECONDS: Final = 60.0
 """How often is looked for leftovers when there is nothing else to do."""
 
-RETRY_SECONDS: Final = 600.0
-"""How often refused records are tried again: what refused them may have been mended."""
-
 SALVAGE_EVENTS: Final = 64
 """Records that are saved from a damaged file at a time, whatever their size."""
+
+LIVE_SECONDS: Final = 0.8
+"""How long a live batch may take, unless it is said otherwise."""
 
 STOP_SECONDS: Final = 2.0
 """How long a stop waits for the batch that is on its way."""
@@ -49,19 +46,23 @@ class Drain:
     """Empties this worker's journal, and the leftovers of others."""
 
     def __init__(
-        self, store: InterruptibleStore, journal: Journal, leftovers: Leftovers | None, database: Availability
+        self,
+        store: InterruptibleStore,
+        journal: Journal,
+        leftovers: Leftovers | None,
+        database: Availability,
+        live_seconds: float = LIVE_SECONDS,
     ) -> None:
         """store: with a connection of its own, so that live batches do not queue behind drained ones. leftovers: None where they are
-        another worker's business."""
+        another worker's business. live_seconds: how long a live batch may take."""
         self._store = store
         self._journal = journal
         self._leftovers = leftovers
         self._database = database
+        self._emptying = Emptying(store, database, live_seconds)
         self._wanted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._batch_events = FIRST_BATCH_EVENTS
-        self._largest_batch = MAX_BATCH_EVENTS
         self._pause = SHORTEST_PAUSE
         self._has_tried = False
         self._retried_at = time.monotonic()
@@ -91,13 +92,14 @@ class Drain:
             self._wanted.clear()
             if await self._try_all():
                 self._pause = SHORTEST_PAUSE
-                await _wait(self._wanted, LOOK_SECONDS)
+                is_unsettled = self._leftovers is not None and self._leftovers.is_unsettled
+                await _wait(self._wanted, SETTLED_SECONDS if is_unsettled else LOOK_SECONDS)
             else:
                 await _wait(self._stopping, self._pause)
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     async def _try_all(self) -> bool:
-        """Whether everything that can be drained has been."""
+        """Whether everything that can be drained has been, and the database is there for live traffic."""
         try:
             await self._drain_all()
         except DatabaseUnavailableError as error:
@@ -112,13 +114,16 @@ class Drain:
             # A fault of ours must not be the end of draining.
             _log.exception("drain.failed")
         else:
-            return True
+            return not self._database.is_away
         return False
 
     async def _drain_all(self) -> None:
+        answered_in = None
         if self._database.is_away or not self._has_tried:
             # A journal that is empty would not tell.
+            started = time.monotonic()
             await self._store.append(())
+            answered_in = time.monotonic() - started
             self._has_tried = True
         try:
             if self._journal.size.refused and time.monotonic() - self._retried_at >= RETRY_SECONDS:
@@ -129,81 +134,63 @@ class Drain:
             # The database takes what it is given, and is all there is.
             self._database.back()
             raise
-        self._database.back()
+        if answered_in is not None:
+            self._database.answered(answered_in)
         if self._leftovers is not None:
             await self._drain_leftovers(self._leftovers)
 
     async def _drain_leftovers(self, leftovers: Leftovers) -> None:
-        for path in leftovers.damaged():
-            await self._salvage(path)
-        for journal in leftovers.journals():
-            try:
-                await journal.open()
-                await self._empty(journal)
-                if journal.size.events or journal.size.refused:
+        for path in await leftovers.damaged():
+            await self._salvage(leftovers, path)
+        for journal in await leftovers.journals():
+            # The journal logs it when the disk fails; the others are not held up.
+            with contextlib.suppress(SpoolUnavailableError):
+                try:
+                    await journal.open(retry=leftovers.may_retry(journal))
+                    await self._empty(journal)
+                    if not (journal.size.events or journal.size.refused):
+                        await journal.delete()
+                        _log.info("leftover.drained", file=journal.name)
+                finally:
                     await journal.close()
-                else:
-                    await journal.delete()
-                    _log.info("leftover.drained", file=journal.name)
-            except SpoolUnavailableError:
-                # The journal has logged it; the others are not held up.
-                continue
+                await leftovers.leave(journal)
 
-    async def _salvage(self, path: Path) -> None:
+    async def _salvage(self, leftovers: Leftovers, path: Path) -> None:
         records = readable_records(path)
         try:
             while chunk := await asyncio.to_thread(lambda: list(islice(records, SALVAGE_EVENTS))):
                 try:
-                    await self._store.append(chunk)
+                    await self._emptying.append(chunk)
                 except RecordsRefusedError:
                     await self._journal.write(chunk)
-                    self.wake()
+                await self._take_turn()
             await asyncio.to_thread(mark_salvaged, path)
         except SpoolUnavailableError as error:
             _log.error("salvage.failed", file=path.name, reason=str(error))
+            leftovers.postpone(path)
+        finally:
+            # A thread may still be at it when this is cancelled; then it is closed with the last reference.
+            with contextlib.suppress(ValueError):
+                records.close()
+
+    async def _take_turn(self) -> None:
+        """What waits in this worker's own journal goes before more of others'."""
+        if self._journal.size.events:
+            with contextlib.suppress(SpoolUnavailableError):
+                await self._empty(self._journal)
 
     async def _empty(self, journal: Journal) -> None:
         drained = 0
         while not self._stopping.is_set():
-            batch = await journal.read(self._batch_events, MAX_BATCH_BYTES)
-            if not batch.rows:
-                self._largest_batch = MAX_BATCH_EVENTS
+            appended = await self._emptying.append_next(journal)
+            if appended is None:
                 break
-            try:
-                refused = await self._append(batch)
-            except DatabaseUnavailableError:
-                # It may have been too much for a database that is slow.
-                self._largest_batch = max(len(batch.rows) // 2, 1)
-                self._batch_events = max(len(batch.rows) // 4, 1)
-                raise
-            self._database.back()
-            await journal.remove(batch, refused)
-            drained += len(batch.rows) - len(refused)
-            self._batch_events = min(self._batch_events * 2, self._largest_batch)
+            drained += appended
             self._pause = SHORTEST_PAUSE
+            if journal is not self._journal:
+                await self._take_turn()
         if drained:
             _log.info("spool.drained", file=journal.name, records=drained)
-
-    async def _append(self, batch: Batch) -> list[Refusal]:
-        """Append all but what is refused."""
-        unreadable = [Refusal(row.sequence, "unreadable") for row in batch.rows if row.record is None]
-        for refusal in unreadable:
-            _log.error("record.refused", sequence=refusal.sequence, reason=refusal.reason)
-        return unreadable + await self._append_apart([row for row in batch.rows if row.record is not None])
-
-    async def _append_apart(self, rows: list[Spooled]) -> list[Refusal]:
-        """Append all but what is refused, by halves, so that one bad record holds up none of the others."""
-        if not rows:
-            return []
-        try:
-            await self._store.append([row.record for row in rows if row.record is not None])
-        except RecordsRefusedError as error:
-            if len(rows) == 1 and rows[0].record is not None:
-                _log.error("record.refused", id=identity(rows[0].record).hex(), reason=str(error))
-                return [Refusal(rows[0].sequence, str(error))]
-            middle = len(rows) // 2
-            return [*await self._append_apart(rows[:middle]), *await self._append_apart(rows[middle:])]
-        return []
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,10 +1,15 @@
-"""Keep a batch: in the log, or, while the database does not take it, in the journal on the local disk."""
+"""Keep a batch: in the log, or, while the database does not take it, in the journal on the local disk.
+
+When the disk does not take it either, the database is asked once more, whatever was heard of it last: the failure may have been that of
+a connection from before a restart, and the return may not have been noticed yet. So a batch takes two time limits of the database and
+one of the disk at most.
+"""
 
 from collections.abc import Callable, Sequence
 
 import structlog
 
-from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
+from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
 from tracker.log.availability import Availability
 from tracker.log.journal import Journal
 from tracker.log.record import Record
@@ -29,8 +34,12 @@ class Failover:
         self._on_spooled = on_spooled
 
     async def append(self, records: Sequence[Record]) -> Kept:
-        """Keep the records, each once, in this order. Raises SpoolUnavailableError when neither the database nor the disk takes
-        them."""
+        """Keep the records, each once, in this order.
+
+        Raises when neither the disk nor the database takes them: RecordsRefusedError, when the database takes others but not all of
+        these, else SpoolUnavailableError.
+        """
+        refusal = None
         if not self._database.is_away:
             try:
                 return await self._store.append(records)
@@ -39,10 +48,25 @@ class Failover:
             except RecordsRefusedError as error:
                 # The drain finds out which it is; the others must not wait for that.
                 _log.error("append.refused", records=len(records), reason=str(error))
-        return await self.spool(records)
+                refusal = error
+        try:
+            return await self.spool(records)
+        except SpoolUnavailableError as error:
+            if refusal is not None:
+                raise refusal from error
+            return await self._append_after_all(records, error)
+
+    async def _append_after_all(self, records: Sequence[Record], unkept: SpoolUnavailableError) -> Kept:
+        try:
+            kept = await self._store.append(records)
+        except DatabaseUnavailableError as error:
+            self._database.lost(str(error))
+            raise unkept from error
+        self._database.back()
+        return kept
 
     async def spool(self, records: Sequence[Record]) -> Kept:
-        """The same without the database."""
+        """The same without the database. Raises SpoolUnavailableError."""
         try:
             await self._journal.write(records)
         finally:

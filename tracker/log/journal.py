@@ -1,21 +1,30 @@
-"""The spool as the event loop sees it: every call is a coroutine, because the disk may take long, and a damaged file is replaced."""
+"""The spool as the event loop sees it: every call is a coroutine, because the disk may take long, and a damaged file is replaced.
+
+A disk that is full to its last block does not even let records be removed. What has been appended then stays in the file, is
+remembered as appended, and is not read again; when all of the file has been appended, the file is deleted and a new one takes its
+place. A process that is killed in between has forgotten it and appends again, which changes nothing.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record
-from tracker.log.salvage import set_aside
-from tracker.log.spool import Refusal, Spool, Spooled, SpoolSize
+from tracker.log.salvage import finish_setting_aside, set_aside
+from tracker.log.spool import Spool
+from tracker.log.spooled import Refusal, Spooled, SpoolSize
 
 _log = structlog.get_logger()
 
 _Answer = TypeVar("_Answer")
+
+DISK_SECONDS: Final = 4.0
+"""How long a call waits for the disk. Twilio waits fifteen seconds for its answer, and the database has its turns before and after."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -27,16 +36,31 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """One spool file and the thread that alone touches it. Every method raises SpoolUnavailableError."""
+    """One spool file and the thread that alone touches it. Every method raises SpoolUnavailableError, also when the disk does not
+    answer within DISK_SECONDS; what was asked of it may still happen then, and until it has, every call fails at once."""
 
     def __init__(
-        self, spool: Spool, thread: Executor, on_change: Callable[[SpoolSize], object] = lambda size: None
+        self,
+        spool: Spool,
+        thread: Executor,
+        on_change: Callable[[SpoolSize], object] = lambda size: None,
+        seconds: float = DISK_SECONDS,
     ) -> None:
-        """thread: an executor of one thread. on_change: told the size after each call."""
+        """thread: an executor of one thread. on_change: told the size after each call. seconds: for the disk."""
         self._spool = spool
         self._thread = thread
         self._on_change = on_change
+        self._seconds = seconds
         self._is_available = True
+        self._late: asyncio.Future[Any] | None = None
+        # Of the thread alone, from here on.
+        self._is_first_call = True
+        self._appended = 0
+        """Up to this sequence everything is in the log, although it could not be removed; 0: nothing to remember."""
+        self._refused: list[Refusal] = []
+        """Of that, what the database does not take."""
+        self._is_stuck = False
+        """Whether the last removal failed."""
 
     @property
     def name(self) -> str:
@@ -48,31 +72,54 @@ class Journal:
         """As of the last call."""
         return self._spool.size
 
-    async def open(self) -> None:
-        """Open the file, and have what was refused tried again: this start may be another version's."""
+    async def open(self, *, retry: bool = True) -> None:
+        """Open the file. retry: have what was refused tried again, as at a start, which may be another version's."""
 
         def open_and_retry(spool: Spool) -> None:
             spool.open()
-            spool.retry_refused()
+            if retry:
+                spool.retry_refused()
 
         await self._run(open_and_retry)
 
     async def write(self, records: Sequence[Record]) -> None:
-        """As Spool.write, also when the file is found to be damaged."""
+        """As Spool.write, also when the file is found to be damaged. When it fails the records may be in the journal nevertheless."""
         await self._run(lambda spool: spool.write(records))
 
     async def read(self, number: int, max_bytes: int) -> Batch:
-        """As Spool.read, from the front."""
-        return await self._run(lambda spool: Batch(spool, spool.read(number, max_bytes)))
+        """As Spool.read, from the front, without what has been appended and could not be removed."""
+
+        def read(spool: Spool) -> Batch:
+            rows = spool.read(number, max_bytes, self._appended and self._appended + 1)
+            if not rows and self._appended:
+                self._clear(spool)
+            return Batch(spool, rows)
+
+        return await self._run(read)
+
+    async def read_other(self, batch: Batch, distance: int) -> Spooled | None:
+        """The record so far behind a batch's first one, or the next one that there is; None: there is none."""
+
+        def read(spool: Spool) -> Spooled | None:
+            rows = spool.read(1, 1, batch.rows[0].sequence + distance) if spool is batch.file else []
+            return rows[0] if rows else None
+
+        return await self._run(read)
 
     async def remove(self, batch: Batch, refused: Sequence[Refusal]) -> None:
-        """As Spool.remove, for a batch that is not empty; an empty journal also gives its space back."""
+        """As Spool.remove, for a batch that is not empty; an empty journal also gives its space back. What the disk does not let
+        go stays in the file and is not read again; that is logged once."""
 
         def remove(spool: Spool) -> None:
             if spool is batch.file:
-                spool.remove(batch.rows[-1].sequence, refused)
-                if not spool.size.events:
-                    spool.shrink()
+                self._appended = batch.rows[-1].sequence
+                self._refused += refused
+                try:
+                    self._remove_appended(spool)
+                except SpoolUnavailableError as error:
+                    if not self._is_stuck:
+                        _log.error("spool.stuck", reason=str(error))
+                    self._is_stuck = True
 
         await self._run(remove)
 
@@ -86,18 +133,11 @@ class Journal:
 
     async def delete(self) -> None:
         """Delete the file, which must be empty. It cannot be used afterwards."""
-
-        def delete(spool: Spool) -> None:
-            spool.close()
-            spool.path.unlink(missing_ok=True)
-            spool.size = SpoolSize()
-
-        await self._run(delete)
+        await self._run(lambda spool: spool.delete())
 
     async def _run(self, call: Callable[[Spool], _Answer]) -> _Answer:
-        loop = asyncio.get_running_loop()
         try:
-            answer = await loop.run_in_executor(self._thread, self._call, call)
+            answer = await self._wait(call)
         except SpoolUnavailableError as error:
             if self._is_available:
                 _log.error("spool.unavailable", reason=str(error))
@@ -110,16 +150,56 @@ class Journal:
         self._is_available = True
         return answer
 
+    async def _wait(self, call: Callable[[Spool], _Answer]) -> _Answer:
+        """Run it on the thread, and wait for it, but not for ever."""
+        if self._late is not None and not self._late.done():
+            # Nobody else is to wait just as long behind it.
+            raise SpoolUnavailableError(f"{self._spool.path}: the disk has not answered yet")
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
+        done, _ = await asyncio.wait([running], timeout=self._seconds)
+        if not done:
+            # What is under way at the disk cannot be stopped; its outcome is seen to, so that nothing complains of it.
+            self._late = running
+            running.add_done_callback(lambda late: late.cancelled() or late.exception())
+            raise SpoolUnavailableError(f"{self._spool.path}: the disk does not answer within {self._seconds:.3g} s")
+        return running.result()
+
     def _call(self, call: Callable[[Spool], _Answer]) -> _Answer:
         """On the thread."""
+        if self._is_first_call:
+            finish_setting_aside(self._spool.path)
+            self._is_first_call = False
         try:
             return call(self._spool)
         except SpoolDamagedError as error:
             spool = self._spool
             spool.close()
             set_aside(spool.path, str(error))
-            self._spool = Spool(spool.path, spool.max_bytes)
+            self._replace()
             try:
                 return call(self._spool)
             except SpoolDamagedError as again:
                 raise SpoolUnavailableError(str(again)) from again
+
+    def _remove_appended(self, spool: Spool) -> None:
+        spool.remove(self._appended, self._refused)
+        self._appended, self._refused, self._is_stuck = 0, [], False
+        if not spool.size.events:
+            spool.shrink()
+
+    def _clear(self, spool: Spool) -> None:
+        """Everything in the file is in the log: remove it, or the file with it."""
+        try:
+            self._remove_appended(spool)
+        except SpoolUnavailableError:
+            if self._refused or spool.size.refused:
+                # They are nowhere else.
+                raise
+            spool.delete()
+            _log.warning("spool.replaced", file=spool.path.name)
+            self._replace()
+
+    def _replace(self) -> None:
+        """A new file takes the old one's place, with sequences of its own."""
+        self._spool = Spool(self._spool.path, self._spool.max_bytes)
+        self._appended, self._refused, self._is_stuck = 0, [], False

@@ -2,12 +2,16 @@
 
 It is never deleted: it is renamed, a new one takes its place at once, and what can still be read is put into a journal again. A
 record that had been appended before is appended once nevertheless.
+
+Only what SQLite calls corruption is a gap. A disk that is full, a descriptor or memory that is not to be had, an error of the device:
+they pass, and what they hide would be lost; so they end the reading, and all of the file is read again later.
 """
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +19,7 @@ import structlog
 
 from tracker.errors import SpoolUnavailableError
 from tracker.log.record import Record, UnreadableRecordError, unpack
-from tracker.log.spool import statement
+from tracker.log.spool import is_damage, statement
 
 _log = structlog.get_logger()
 
@@ -24,6 +28,9 @@ DAMAGED: Final = ".damaged-"
 
 SALVAGED: Final = ".salvaged-"
 """In its name when everything readable has been taken out of it."""
+
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+"""What SQLite puts behind a file's name."""
 
 _LAST: Final = 2**62
 
@@ -39,9 +46,20 @@ def set_aside(path: Path, reason: str) -> None:
 
 def damaged_files(directory: Path) -> list[Path]:
     """Files that were set aside and not yet read, oldest first."""
-    return sorted(
-        each for each in directory.glob(f"*{DAMAGED}*") if not each.name.endswith(("-wal", "-shm", "-journal"))
-    )
+    return sorted(each for each in directory.glob(f"*{DAMAGED}*") if not each.name.endswith(_BESIDE))
+
+
+def finish_setting_aside(path: Path) -> None:
+    """What a process that was killed between two renames has left: the WAL is at its new place, the file at the old one. Without its
+    WAL nobody may open it. Raises SpoolUnavailableError."""
+    try:
+        wals = list(path.parent.glob(f"{escape(path.name)}{DAMAGED}*-wal")) if path.exists() else []
+        orphans = [aside for wal in wals if not (aside := wal.with_name(wal.name.removesuffix("-wal"))).exists()]
+    except OSError as error:
+        raise SpoolUnavailableError(f"{path}: {error}") from error
+    for aside in orphans[:1]:
+        _log.error("spool.damaged", file=str(path), reason="its WAL was set aside", kept_as=str(aside))
+        _rename(path, aside)
 
 
 def mark_salvaged(path: Path) -> None:
@@ -49,12 +67,14 @@ def mark_salvaged(path: Path) -> None:
     _rename(path, path.with_name(path.name.replace(DAMAGED, SALVAGED)))
 
 
-def readable_records(path: Path) -> Iterator[Record]:
+def readable_records(path: Path) -> Generator[Record]:
     """Everything in a damaged file that can still be read, in order of arrival, and then what had been refused. How many gaps there
-    are is logged. Raises SpoolUnavailableError when the file cannot be opened."""
+    are is logged. Raises SpoolUnavailableError when something else than damage keeps it from being read."""
     saved = gaps = 0
     try:
-        with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)) as connection:
+            # No shared memory beside the file, which would want room on the disk.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             for table in ("read_journal", "read_refused"):
                 for row in _rows(connection, table):
                     record = None if row is None else _unpack(*row)
@@ -79,7 +99,8 @@ def _rows(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, o
                 first = sequence + 1
                 yield kind, data
             return
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            _raise_unless_damage(error)
             yield None
         following = _next_readable(connection, name, first)
         if following is None:
@@ -105,9 +126,17 @@ def _next_readable(connection: sqlite3.Connection, name: str, unreadable: int) -
 def _is_readable(connection: sqlite3.Connection, name: str, first: int) -> bool:
     try:
         _select(connection, name, first, 1).fetchone()
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        _raise_unless_damage(error)
         return False
     return True
+
+
+def _raise_unless_damage(error: sqlite3.Error) -> None:
+    # A table that cannot be found any more is damage too, and what Python says of a value that is no text has no code.
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if not (code is None or code == sqlite3.SQLITE_ERROR or is_damage(error)):
+        raise error
 
 
 def _select(connection: sqlite3.Connection, name: str, first: int, number: int) -> sqlite3.Cursor:
@@ -125,8 +154,8 @@ def _unpack(kind: object, data: object) -> Record | None:
 
 def _rename(path: Path, new: Path) -> None:
     try:
-        # The WAL first: SQLite deletes one that it finds beside a new file.
-        for suffix in ("-wal", "-shm", ""):
+        # The WAL first: SQLite deletes one that it finds beside a new file. finish_setting_aside() knows this order.
+        for suffix in (*_BESIDE, ""):
             each = path.with_name(path.name + suffix)
             if each.exists():
                 each.rename(new.with_name(new.name + suffix))

@@ -15,11 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from tracker.database.queries import SQL_DIR
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record, UnreadableRecordError, pack, unpack
+from tracker.log.spooled import Refusal, Spooled, SpoolSize
 
 PAGE_BYTES: Final = 4096
 
@@ -35,33 +34,11 @@ _SETTINGS: Final = (
 _SHRINK_BYTES: Final = 1024 * 1024
 """An empty journal whose file is larger than this gives the space back."""
 
+_MOVED_AT_A_TIME: Final = 64
+_MOVING_BYTES: Final = 16 * 1024 * 1024
+"""More than what is moved at a time, a batch or so many refused records, can take."""
+
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
-
-
-class Spooled(msgspec.Struct, frozen=True):
-    """A record in the journal."""
-
-    sequence: int
-    record: Record | None
-    """None: what the disk gives back is not what was written."""
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """The database does not take the record with this sequence."""
-
-    sequence: int
-    reason: str
-
-
-class SpoolSize(msgspec.Struct, frozen=True):
-    """How much a spool holds."""
-
-    events: int = 0
-    """In the journal: they wait for the database."""
-    refused: int = 0
-    """Records that the database refused."""
-    bytes: int = 0
-    """Of the file's pages in use; 0 for an empty spool."""
 
 
 class Spool:
@@ -73,6 +50,9 @@ class Spool:
         self.max_bytes = max_bytes
         self.size = SpoolSize()
         """As of the last call."""
+        self._newest = 0
+        """The highest sequence that was ever given. None is given twice while this object lives, also when the journal was empty in
+        between: whoever holds a sequence may take what is up to it for what it was."""
         self._connection: sqlite3.Connection | None = None
 
     def open(self) -> None:
@@ -85,10 +65,11 @@ class Spool:
 
         Raises SpoolUnavailableError when the disk or the limit does not allow it, SpoolDamagedError when the file is no good.
         """
-        rows = [{"kind": kind, "record": data} for kind, data in map(pack, records)]
+        packed = [pack(record) for record in records]
         with self._translated() as connection:
             with _transaction(connection):
-                connection.executemany(statement("write_journal"), rows)
+                newest = self._put_last(connection, self._newest, packed)
+            self._newest = newest
             self._measure(connection, len(records), 0)
 
     def read(self, number: int, max_bytes: int, first: int = 0) -> list[Spooled]:
@@ -115,26 +96,38 @@ class Spool:
         """Take everything up to a sequence out of the journal, because it has been appended, or refused, and then it is kept.
         Raises as ``write`` does."""
         with self._translated() as connection:
-            with _transaction(connection):
-                for refusal in refused:
-                    connection.execute(statement("refuse_record"), msgspec.structs.asdict(refusal))
+            with self._beyond_the_limit(connection), _transaction(connection):
+                kept = [
+                    {"kind": kind, "record": data, "reason": refusal.reason}
+                    for refusal in refused
+                    for sequence, kind, data in connection.execute(
+                        statement("read_journal"), {"first": refusal.sequence, "number": 1}
+                    )
+                    if sequence == refusal.sequence
+                ]
                 removed = connection.execute(statement("remove_from_journal"), {"last": last}).rowcount
-            self._measure(connection, -removed, len(refused))
+                connection.executemany(statement("refuse_record"), kept)
+            self._measure(connection, -removed, len(kept))
 
     def retry_refused(self) -> None:
         """Put what was refused at the journal's end again. Raises as ``write`` does."""
         if self.size.refused:
             with self._translated() as connection:
-                with _transaction(connection):
-                    connection.execute(statement("retry_refused"))
-                    connection.execute(statement("remove_refused"))
+                newest = self._newest
+                with self._beyond_the_limit(connection), _transaction(connection):
+                    # A few at a time, and out before in: there may be no more room than they take.
+                    while rows := connection.execute(
+                        statement("read_refused"), {"first": 0, "number": _MOVED_AT_A_TIME}
+                    ).fetchall():
+                        connection.execute(statement("remove_refused"), {"last": rows[-1][0]})
+                        newest = self._put_last(connection, newest, [(kind, data) for _, kind, data in rows])
+                self._newest = newest
                 self._measure(connection, self.size.refused, -self.size.refused)
 
     def shrink(self) -> None:
         """Give the space of an empty journal back. Does nothing when there is little. Raises as ``write`` does."""
         with self._translated() as connection:
-            wal = self.path.with_name(f"{self.path.name}-wal")
-            if not self.size.events and self.path.stat().st_size + wal.stat().st_size > _SHRINK_BYTES:
+            if not self.size.events and self.path.stat().st_size + self._wal.stat().st_size > _SHRINK_BYTES:
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._measure(connection, 0, 0)
@@ -147,22 +140,63 @@ class Spool:
             with suppress(sqlite3.Error):
                 connection.close()
 
+    def delete(self) -> None:
+        """Delete the file with all that is in it. Raises SpoolUnavailableError."""
+        self.close()
+        try:
+            # This one first: a WAL without its file says nothing, a file without its WAL may be a lie.
+            self.path.unlink(missing_ok=True)
+            self._wal.unlink(missing_ok=True)
+        except OSError as error:
+            raise SpoolUnavailableError(f"{self.path}: {error}") from error
+        self.size = SpoolSize()
+
+    @property
+    def _wal(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             _make_directory(self.path.parent)
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
-                for setting in (*_SETTINGS, f"PRAGMA max_page_count = {max(self.max_bytes // PAGE_BYTES, 16)}"):
+                for setting in _SETTINGS:
                     connection.execute(setting)
+                self._limit(connection, self.max_bytes)
                 connection.execute(statement("create_journal"))
                 connection.execute(statement("create_refused"))
                 self.size = SpoolSize()
-                self._measure(connection, *connection.execute(statement("measure_journal")).fetchone())
+                events, refused, newest = connection.execute(statement("measure_journal")).fetchone()
+                self._newest = max(self._newest, newest)
+                self._measure(connection, events, refused)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
         return self._connection
+
+    def _put_last(self, connection: sqlite3.Connection, newest: int, packed: Sequence[tuple[str, bytes]]) -> int:
+        """Put packed records at the journal's end, behind this sequence. Returns the last one's."""
+        connection.executemany(
+            statement("write_journal"),
+            [
+                {"sequence": sequence, "kind": kind, "record": data}
+                for sequence, (kind, data) in enumerate(packed, newest + 1)
+            ],
+        )
+        return newest + len(packed)
+
+    @contextmanager
+    def _beyond_the_limit(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Let the file grow for a moment: what moves within it needs a page at its new place before it frees one at the old."""
+        self._limit(connection, self.max_bytes + _MOVING_BYTES)
+        try:
+            yield
+        finally:
+            self._limit(connection, self.max_bytes)
+
+    def _limit(self, connection: sqlite3.Connection, size: int) -> None:
+        connection.execute(f"PRAGMA max_page_count = {max(size // PAGE_BYTES, 16)}")
 
     def _measure(self, connection: sqlite3.Connection, more_events: int, more_refused: int) -> None:
         """Sizes are kept by addition: counting would read the whole file."""
@@ -193,12 +227,14 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.rollback()
 
 
-def _translate(path: Path, error: sqlite3.Error | OSError) -> SpoolDamagedError | SpoolUnavailableError:
-    message = f"{path}: {error}"
+def is_damage(error: sqlite3.Error | OSError) -> bool:
+    """Whether a file is not what was written; every other failure may pass."""
     # The low byte is the kind of failure, what is above it the detail (https://www.sqlite.org/rescode.html).
-    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-        return SpoolDamagedError(message)
-    return SpoolUnavailableError(message)
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _translate(path: Path, error: sqlite3.Error | OSError) -> SpoolDamagedError | SpoolUnavailableError:
+    return (SpoolDamagedError if is_damage(error) else SpoolUnavailableError)(f"{path}: {error}")
 
 
 def _unpack(kind: object, data: object) -> Record | None:

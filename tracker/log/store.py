@@ -122,7 +122,13 @@ class EventStore:
     async def _connected(self) -> DirectConnection:
         """The connection; a new one where there was none, or the server has gone since."""
         if self._connection is None or not self._connection.is_open:
-            self._connection = await DirectConnection.connect(self._conninfo, self._timeout)
+            connection = await DirectConnection.connect(self._conninfo, self._timeout)
+            try:
+                await connection.execute(statement("require_durable_commits"), (), self._timeout)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
             _log.info("store.connected")
         return self._connection
 

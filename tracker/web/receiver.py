@@ -12,7 +12,8 @@ from tracker.log.drain import Drain
 from tracker.log.failover import Failover
 from tracker.log.journal import Journal
 from tracker.log.leftovers import Leftovers, worker_file
-from tracker.log.spool import Spool, SpoolSize
+from tracker.log.spool import Spool
+from tracker.log.spooled import SpoolSize
 from tracker.log.store import EventStore
 from tracker.settings import Settings
 from tracker.web.runtime import Runtime
@@ -38,8 +39,10 @@ class Receiver:
         )
         self._store = _store(runtime, "tracker-append", settings.append_timeout)
         self._drain_store = _store(runtime, "tracker-drain", DRAIN_SECONDS)
-        self.database = Availability()
-        self._drain = Drain(self._drain_store, self._journal, self._leftovers, self.database)
+        self.database = Availability(settings.append_timeout)
+        self._drain = Drain(
+            self._drain_store, self._journal, self._leftovers, self.database, live_seconds=settings.append_timeout
+        )
         failover = Failover(self._store, self._journal, self.database, self._drain.wake)
         self.appender = Appender(failover, spool=failover.spool, on_batch=stats.count_batch)
 
