@@ -9,6 +9,8 @@ the worker (SIGBUS), and a full disk is one of the times when callbacks must be 
 
 import mmap
 import os
+import sys
+import tempfile
 from bisect import bisect_left
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -71,7 +73,10 @@ class SpoolTotals(NamedTuple):
 
 def shared_memory() -> int:
     """A descriptor of a new file in memory, for WebStats; all counts in it are zero. It is gone with the last process that has it."""
-    return os.memfd_create("tracker-web-stats")
+    if sys.platform == "linux":
+        return os.memfd_create("tracker-web-stats")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class WebStats:
@@ -86,7 +91,11 @@ class WebStats:
         size = workers * _SLOTS * _SLOT_BYTES
         descriptor = os.dup(file) if isinstance(file, int) else os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, size)
+            if sys.platform == "linux":
+                # A page of the map that the disk has no room for would be the process's end.
+                os.posix_fallocate(descriptor, 0, size)
+            else:
+                os.ftruncate(descriptor, size)
             self._map = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
