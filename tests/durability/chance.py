@@ -12,7 +12,12 @@ VARIABLE = "VIOLENCE_SEED"
 
 def choose_seed() -> None:
     """Before other processes are started, so that all have the same."""
-    os.environ.setdefault(VARIABLE, str(secrets.randbelow(10**9)))
+    os.environ.setdefault(VARIABLE, str(new_seed()))
+
+
+def new_seed() -> int:
+    """Short enough to be typed."""
+    return secrets.randbelow(10**9)
 
 
 def seed() -> str:

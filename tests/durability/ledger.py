@@ -1,6 +1,7 @@
 """The account of a load: what was sent, what was acknowledged, how long that took."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -43,6 +44,8 @@ class Ledger:
         """Everything of which so much as a byte may have left."""
         self.acknowledged: dict[str, Saying] = {}
         """What was answered 200."""
+        self.answers = Counter[int]()
+        """How often each status code was the answer."""
         self.refused = 0
         """Callbacks that got another answer or none, and connections that could not be made."""
         self.seconds: list[float] = []

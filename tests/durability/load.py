@@ -11,6 +11,7 @@ from uuid import uuid4
 import uvloop
 
 from tests.durability.accounting import assert_counted, assert_nothing_lost
+from tests.durability.clients import allow_descriptors
 from tests.durability.ledger import Ledger, Saying
 from tests.durability.life_cycles import life
 from tests.durability.poster import Poster, Requests, connect
@@ -35,13 +36,21 @@ class Load(Ledger):
     """Connections that post callbacks, each about messages of its own, until they are told to stop."""
 
     def __init__(
-        self, tracker: Tracker, connections: int = CONNECTIONS, *, padding: str = "", pause: float = PAUSE
+        self,
+        tracker: Tracker,
+        connections: int = CONNECTIONS,
+        *,
+        padding: str = "",
+        pause: float = PAUSE,
+        signature: str | None = None,
     ) -> None:
-        """padding: makes bodies larger. pause: seconds that each connection rests after an answer."""
+        """padding: makes bodies larger. pause: seconds that each connection rests after an answer. signature: instead of the right
+        one."""
         super().__init__()
         self._port = tracker.port
         self._connections = connections
         self._pause = pause
+        self._signature = signature
         self._requests = Requests(tracker, padding)
         # Several loads may run against one server, one after the other.
         self._first_sid = uuid4().int >> 32 << 32
@@ -52,6 +61,7 @@ class Load(Ledger):
 
     def start(self) -> None:
         """Begin to post."""
+        allow_descriptors()
         self._thread.start()
 
     def stop(self) -> None:
@@ -100,13 +110,14 @@ class Load(Ledger):
             token = f"{self._name}-{len(self.sent)}"
             self.sent[token] = saying
             started = time.perf_counter()
-            code = await poster.post(self._requests.make(saying, token), TIMEOUT)
+            code = await poster.post(self._requests.make(saying, token, self._signature), TIMEOUT)
         except (OSError, TimeoutError):
             if poster is not None:
                 await poster.close()
             self.refused += 1
             await asyncio.sleep(RETRY_SECONDS)
             return None
+        self.answers[code] += 1
         if code == HTTPStatus.OK:
             self.seconds.append(time.perf_counter() - started)
             self.acknowledged[token] = saying

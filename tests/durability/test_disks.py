@@ -154,7 +154,7 @@ def test_a_spool_on_a_full_disk_is_drained_without_more_room(tmp_path: Path) -> 
             server.stop()
             fill_spool(tracker, limited=False)
         server.start()
-        wait_until(lambda: tracker.metric("tracker_spool_events") == 0, "the spool to empty", seconds=10)
+        wait_until(lambda: tracker.metric("tracker_spool_events") == 0, "the spool to empty", seconds=5)
         settle(tracker, load, server.url)
 
 
