@@ -13,6 +13,12 @@ from tests.durability.life_cycles import outcome
 from tests.serving import Tracker, wait_until
 from tracker.database.queries import query
 
+BOUND = 1.0
+"""Seconds from the database's last answer to the first spooled one."""
+
+GRACE = 3.0
+"""Seconds that a machine which runs other tests may add."""
+
 
 class _Stored(NamedTuple):
     """A row of the log."""
@@ -57,6 +63,14 @@ def _assert_kept(ledger: Ledger, stored: list[_Stored], besides: Collection[str 
     assert not invented, f"{len(invented)} stored events were never sent"
     strangers = [row for row in stored if row.token is None and None not in besides]
     assert not strangers, f"{len(strangers)} stored events are nobody's"
+
+
+def assert_bounded(ledger: Ledger) -> None:
+    """The move to the spool takes a second, then it is remembered: no answer took much longer, and nearly all took much less."""
+    latency = ledger.latency()
+    assert latency.longest < BOUND + GRACE, str(latency)
+    assert latency.p99 < BOUND + GRACE / 2, str(latency)
+    assert latency.p50 < BOUND / 2, str(latency)
 
 
 def assert_counted(tracker: Tracker, database_url: str) -> None:

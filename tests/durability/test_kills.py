@@ -10,6 +10,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.durability.accounting import assert_bounded
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
 from tests.serving import Tracker, running_tracker, wait_until
@@ -130,6 +131,7 @@ def test_sigkill_of_the_postmaster(rounds: int, rng: random.Random, figures: Fig
         settle(tracker, load, embedded_url(tracker))
         assert len(killed) == rounds
         assert load.refused == 0
+        assert_bounded(load)
         figures(f"{rounds} kills of the postmaster", load.summary())
 
 
@@ -167,6 +169,7 @@ def test_sigkill_of_one_backend(rounds: int, rng: random.Random, figures: Figure
         settle(tracker, load, embedded_url(tracker))
         assert len(killed) == rounds
         assert load.refused == 0
+        assert_bounded(load)
         figures(f"{rounds} kills of a backend", load.summary())
 
 

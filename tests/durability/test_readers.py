@@ -72,4 +72,6 @@ def test_no_position_ever_appears_below_one_that_was_seen(postgres: PostgresForT
         settle(tracker, load, database_url)
         assert load.refused == 0
         polls = ", ".join(str(len(reader.polls)) for reader in readers)
+        batches = tracker.metric("tracker_append_batch_events_count")
+        figures("events in a batch, 128 connections", f"{len(load.acknowledged) / batches:.1f} on average")
         figures(f"{WORKERS} workers and {READERS} readers", f"{load.summary()}; polls that brought something: {polls}")

@@ -12,8 +12,9 @@ import pytest
 from psycopg import sql
 
 from tests.database import PostgresForTests
+from tests.durability.accounting import BOUND, GRACE, assert_bounded
 from tests.durability.figures import Figures
-from tests.durability.load import Load, settle, under_load
+from tests.durability.load import settle, under_load
 from tests.durability.outage import FragileServer, fragile_server
 from tests.durability.proxy import cutting_proxy
 from tests.durability.spool_files import voice_callback
@@ -22,22 +23,8 @@ from tests.serving import message_sid, running_tracker, wait_until
 EVERY_TIMEOUT = 7.0
 """Seconds, longer than any time limit of the server's own."""
 
-BOUND = 1.0
-"""Seconds from the database's last answer to the first spooled one."""
-
-GRACE = 3.0
-"""Seconds that a machine which runs other tests may add."""
-
 OUTAGE_PAUSE = 0.1
 """Seconds that each connection rests after an answer in a long outage: many callbacks at once, and not too many to drain."""
-
-
-def assert_bounded(load: Load) -> None:
-    """The move to the spool takes a second, then it is remembered: no answer took much longer, and nearly all took much less."""
-    latency = load.latency()
-    assert latency.longest < BOUND + GRACE, str(latency)
-    assert latency.p99 < BOUND + GRACE / 2, str(latency)
-    assert latency.p50 < BOUND / 2, str(latency)
 
 
 def seconds_of(call: Callable[[], object]) -> float:
