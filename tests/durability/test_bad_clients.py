@@ -154,6 +154,7 @@ def test_thousands_of_idle_connections(own_tracker: Tracker, database_url: str, 
     """They are kept, below the limit, for little memory, and cost good callbacks nothing."""
     alone = latency_alone(own_tracker, database_url)
     before = worker(own_tracker).memory_info().rss
+    started = time.monotonic()
     with connections(own_tracker, 3000, NOTHING) as idle:
         with good_callbacks(own_tracker, database_url) as good:
             new = median_seconds(own_tracker)
@@ -166,7 +167,8 @@ def test_thousands_of_idle_connections(own_tracker: Tracker, database_url: str, 
         assert_answered(good, alone)
         assert new < alone.p50 + 0.5
         assert grown < 100 * MEGABYTE
-        assert sum(map(is_closed, idle)) in {0, len(idle)}  # all, when a busy machine made it take longer than they may
+        # A machine so busy that all this took longer than they may stay has shown nothing.
+        assert not any(map(is_closed, idle)) or time.monotonic() - started > REQUEST_SECONDS
 
 
 def test_large_bodies_that_stop_half_way_take_bounded_memory(
