@@ -1,12 +1,13 @@
 # The project's commands. `make run` and `make test` need nothing but Python 3.11 or newer, make and pip.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help run test violence check bench lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-input
 PYTEST_ARGS ?= --numprocesses auto --dist loadfile
 BENCH_ARGS ?=
+ROUNDS ?= 10
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +17,9 @@ run: .venv/installed ## Serve: webhook, API, pages, metrics, projector, with a P
 
 test: .venv/installed-dev ## Run all tests (PYTEST_ARGS="-k webhook" for some)
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+violence: .venv/installed-dev ## Proof by violence, ROUNDS=10 times in a row, each with a seed of its own (SEED=… for the first)
+	$(BIN)/python -m tests.durability --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) -- $(PYTEST_ARGS)
 
 check: .venv/installed-dev ## Lint, strict types, import contracts, SQL lint
 	$(BIN)/ruff check .

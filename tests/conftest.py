@@ -8,12 +8,25 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.database import PostgresForTests, running_server
+from tests.durability import chance
+from tests.durability import figures as durability_figures
 
 # How fast an example runs says nothing on a shared machine.
 settings.register_profile("default", deadline=None)
 # For a long search by hand; what it finds is kept in .hypothesis and tried first afterwards.
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+# Here and not beside the tests that they are for: where tests run side by side, the process that prints reads no other conftest.
+
+
+def pytest_configure() -> None:
+    chance.choose_seed()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    durability_figures.show(terminalreporter)
 
 
 @pytest.fixture

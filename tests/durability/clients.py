@@ -4,6 +4,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.serving import FORM, PATH, Tracker, callback, message_sid, sign
 
@@ -12,11 +13,16 @@ HALF_A_BODY = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\
 NOTHING = b""
 
 
+def allow_descriptors() -> None:
+    """As many connections as the machine lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @contextmanager
 def connections(tracker: Tracker, number: int, sent: bytes) -> Iterator[list[socket.socket]]:
     """So many connections, each of which has sent these bytes and then nothing."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_descriptors()
     with ExitStack() as stack:
         found: list[socket.socket] = []
         for _ in range(number):
@@ -62,3 +68,13 @@ def is_closed(client: socket.socket) -> bool:
     except ConnectionResetError:
         return True
     return True
+
+
+def unread_bytes(tracker: Tracker, client: socket.socket) -> int:
+    """What the server's end of this connection holds and the server has not read yet (proc_pid_net(5), tcp: rx_queue)."""
+    ends = f"{tracker.port:04X}", f"{client.getsockname()[1]:04X}"
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if (local.rpartition(":")[2], remote.rpartition(":")[2]) == ends:
+            return int(queues.rpartition(":")[2], 16)
+    raise AssertionError("there is no such connection")

@@ -1,97 +1,137 @@
-"""Callbacks that go on while something breaks, and the account of what was acknowledged."""
+"""Callbacks that go on while something breaks, over many connections at once, and the account of what was acknowledged."""
 
-import http.client
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlencode
+from http import HTTPStatus
 from uuid import uuid4
 
-import psycopg
+import uvloop
 
-from projections.message import Message, Said, fold
-from tests.serving import FORM, PATH, Tracker, callback, message_sid, sign, wait_until
-from tracker.database.queries import query
+from tests.durability.accounting import assert_counted, assert_nothing_lost
+from tests.durability.clients import allow_descriptors
+from tests.durability.ledger import Ledger, Saying
+from tests.durability.life_cycles import life
+from tests.durability.poster import Poster, Requests, connect
+from tests.serving import Tracker, message_sid, wait_until
 
-STATUSES = ("queued", "sent", "delivered")
-"""What is said of every message, one after the other, so that its state is known."""
+__all__ = ["CONNECTIONS", "TIMEOUT", "Load", "assert_nothing_lost", "settle", "under_load"]
+
+CONNECTIONS = 64
+"""Each has one callback under way: so many are waiting together for a batch, and more than one batch fits beside it."""
 
 TIMEOUT = 20.0
 """Seconds that an answer may take. Twilio waits fifteen; a machine that runs other tests gets some grace."""
 
+PAUSE = 0.01
+"""Seconds between an answer and the connection's next callback: what spends its time in the queue is the server's doing."""
 
-class Load:
-    """Threads that post callbacks, each about messages of its own, until they are told to stop."""
+RETRY_SECONDS = 0.1
+"""Until a connection that broke is made again."""
 
-    def __init__(self, tracker: Tracker, threads: int = 4) -> None:
-        self._tracker = tracker
+
+class Load(Ledger):
+    """Connections that post callbacks, each about messages of its own, until they are told to stop."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        connections: int = CONNECTIONS,
+        *,
+        padding: str = "",
+        pause: float = PAUSE,
+        signature: str | None = None,
+    ) -> None:
+        """padding: makes bodies larger. pause: seconds that each connection rests after an answer. signature: instead of the right
+        one."""
+        super().__init__()
+        self._port = tracker.port
+        self._connections = connections
+        self._pause = pause
+        self._signature = signature
+        self._requests = Requests(tracker, padding)
+        # Several loads may run against one server, one after the other.
+        self._first_sid = uuid4().int >> 32 << 32
+        self._name = uuid4().hex[:12]
+        self._messages = 0
         self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self.acknowledged: dict[str, tuple[str, str]] = {}
-        """Idempotency token → SID and status of every callback that was answered 200."""
-        self.refused = 0
-        """Callbacks that got another answer or none."""
-        self._threads = [threading.Thread(target=self._post_all, args=(number,)) for number in range(threads)]
+        self._thread = threading.Thread(target=self._run, name="load")
 
     def start(self) -> None:
         """Begin to post."""
-        for thread in self._threads:
-            thread.start()
+        allow_descriptors()
+        self._thread.start()
 
     def stop(self) -> None:
         """Post nothing more; every answer is in when this returns."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
 
     def wait_for(self, more: int) -> None:
         """Until so many more callbacks have been acknowledged."""
         goal = len(self.acknowledged) + more
-        wait_until(lambda: len(self.acknowledged) >= goal, f"{more} more acknowledged callbacks", seconds=90)
 
-    def _post_all(self, thread: int) -> None:
-        connection: http.client.HTTPConnection | None = None
-        number = 0
+        def is_reached() -> bool:
+            assert self._thread.is_alive(), "the load has ended"
+            return len(self.acknowledged) >= goal
+
+        wait_until(is_reached, f"{more} more acknowledged callbacks", seconds=90)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._post_all())
+
+    async def _post_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._connections):
+                group.create_task(self._post_until_stopped())
+
+    async def _post_until_stopped(self) -> None:
+        poster: Poster | None = None
         while not self._stop.is_set():
-            number += 1
-            sid = message_sid(thread << 64 | number)
-            for status in STATUSES:
-                connection = self._post(connection, sid, status)
-        if connection is not None:
-            connection.close()
+            self._messages += 1
+            for saying in life(message_sid(self._first_sid + self._messages), self._messages):
+                if not self._stop.is_set():
+                    poster = await self._post(poster, saying)
+                    await asyncio.sleep(self._pause)
+        if poster is not None:
+            await poster.close()
 
-    def _post(
-        self, connection: http.client.HTTPConnection | None, sid: str, status: str
-    ) -> http.client.HTTPConnection | None:
+    async def _post(self, poster: Poster | None, saying: Saying) -> Poster | None:
         """Post one callback; the connection to go on with, None when it broke."""
-        params, token = callback(status, sid), str(uuid4())
-        connection = connection or http.client.HTTPConnection("127.0.0.1", self._tracker.port, timeout=TIMEOUT)
-        headers = {
-            "Content-Type": FORM,
-            "X-Twilio-Signature": sign(self._tracker.webhook_url, list(params.items())),
-            "I-Twilio-Idempotency-Token": token,
-        }
         try:
-            connection.request("POST", PATH, urlencode(params), headers)
-            answer = connection.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException):
-            connection.close()
+            if poster is not None and not poster.is_open:
+                await poster.close()
+                poster = None
+            if poster is None:
+                poster = await connect(self._port)
+            token = f"{self._name}-{len(self.sent)}"
+            self.sent[token] = saying
+            started = time.perf_counter()
+            code = await poster.post(self._requests.make(saying, token, self._signature), TIMEOUT)
+        except (OSError, TimeoutError):
+            if poster is not None:
+                await poster.close()
             self.refused += 1
-            self._stop.wait(0.02)
+            await asyncio.sleep(RETRY_SECONDS)
             return None
-        if answer.status == http.client.OK:
-            with self._lock:
-                self.acknowledged[token] = (sid, status)
+        self.answers[code] += 1
+        if code == HTTPStatus.OK:
+            self.seconds.append(time.perf_counter() - started)
+            self.acknowledged[token] = saying
         else:
             self.refused += 1
-        return connection
+        return poster
 
 
 @contextmanager
-def under_load(tracker: Tracker, threads: int = 4) -> Iterator[Load]:
+def under_load(
+    tracker: Tracker, connections: int = CONNECTIONS, *, padding: str = "", pause: float = PAUSE
+) -> Iterator[Load]:
     """Callbacks come in as long as the block lasts; it begins when the first have been acknowledged."""
-    load = Load(tracker, threads)
+    load = Load(tracker, connections, padding=padding, pause=pause)
     load.start()
     try:
         load.wait_for(50)
@@ -100,41 +140,10 @@ def under_load(tracker: Tracker, threads: int = 4) -> Iterator[Load]:
         load.stop()
 
 
-def assert_nothing_lost(load: Load, database_url: str) -> None:
-    """Acknowledged = stored, exactly once; positions dense; every row of message_state is the fold of its events."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        stored = connection.execute(
-            "SELECT idempotency_token, message_sid, status FROM events ORDER BY position"
-        ).fetchall()
-        positions = [row[0] for row in connection.execute("SELECT position FROM events ORDER BY position")]
-        head = connection.execute(query("read_log_head")).fetchone()
-        assert positions == list(range(1, len(positions) + 1))
-        assert head == (len(positions),)
-        tokens = [token for token, _, _ in stored]
-        assert len(set(tokens)) == len(tokens), "an event was stored twice"
-        facts = {token: (sid, status) for token, sid, status in stored}
-        lost = {token: fact for token, fact in load.acknowledged.items() if facts.get(token) != fact}
-        assert not lost, f"{len(lost)} of {len(load.acknowledged)} acknowledged callbacks are not stored"
-        _assert_states(connection)
-
-
-def _assert_states(connection: psycopg.Connection) -> None:
-    """The table equals the fold of the log, message by message."""
-    histories: dict[str, list[Said]] = {}
-    for row in connection.execute(query("read_log"), {"after": 0, "limit": 10_000_000}):
-        said = Said._make(row)
-        histories.setdefault(said.message_sid, []).append(said)
-    expected = {sid: _row(fold(events)[0]) for sid, events in histories.items()}
-    rows = connection.execute(
-        "SELECT message_sid, status, error_code, decided_by, event_count, first_received_at, last_received_at, last_position"
-        " FROM message_state"
-    )
-    assert {row[0]: row[1:] for row in rows} == expected
-
-
-def _row(message: Message | None) -> tuple[object, ...]:
-    assert message is not None
-    return (
-        message.status, message.error_code, message.decided_by, message.event_count, message.first_received_at,
-        message.last_received_at, message.last_position,
-    )  # fmt: skip
+def settle(tracker: Tracker, load: Load, database_url: str) -> None:
+    """The end of a test under load: no more callbacks; what was acknowledged is in the log, projected, counted, and shown."""
+    load.stop()
+    tracker.wait_drained()
+    tracker.wait_projected()
+    assert_nothing_lost(load, database_url)
+    assert_counted(tracker, database_url)

@@ -1,12 +1,21 @@
 """A TCP proxy before PostgreSQL that can break at the byte that matters: after the commit, before its answer."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
+
+APPENDED = b"SELECT 1\0"
+"""What PostgreSQL says when append_events() has been executed, whose answer is one row."""
+
+QUARANTINED = b"INSERT 0 1\0"
+"""The same when one callback has been set aside."""
+
+_APPLICATION = re.compile(rb"application_name\0([^\0]+)\0")
 
 
 class CuttingProxy:
@@ -24,12 +33,12 @@ class CuttingProxy:
         self.url = f"postgresql://{login}@127.0.0.1:{port}{parts.path}?sslmode=disable"
         self.cuts = 0
         """Answers swallowed so far."""
-        self._armed = threading.Event()
+        self._wanted: tuple[bytes, bytes] | None = None
         self._lock = threading.Lock()
 
-    def arm(self) -> None:
-        """Cut the next answer to an append."""
-        self._armed.set()
+    def arm(self, application: bytes = b"tracker-append", completed: bytes = APPENDED) -> None:
+        """Cut the next answer of this kind to a client that calls itself so."""
+        self._wanted = application, completed
 
     def run(self) -> None:
         """Accept until closed."""
@@ -38,9 +47,14 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = self._connect()
-            appends = threading.Event()
-            for arguments in ((client, server, appends, False), (server, client, appends, True)):
+            try:
+                server = self._connect()
+            except OSError:
+                # The server is not there: as a port that nobody listens on, only later.
+                client.close()
+                continue
+            names = list[bytes]()
+            for arguments in ((client, server, names, False), (server, client, names, True)):
                 threading.Thread(target=self._pass_on, args=arguments, daemon=True).start()
 
     def close(self) -> None:
@@ -53,31 +67,38 @@ class CuttingProxy:
         if not host.startswith("/"):
             return socket.create_connection((host, int(port)))
         server = socket.socket(socket.AF_UNIX)
-        server.connect(f"{host}/.s.PGSQL.{port}")
+        try:
+            server.connect(f"{host}/.s.PGSQL.{port}")
+        except OSError:
+            server.close()
+            raise
         return server
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, appends: threading.Event, answers: bool) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, names: list[bytes], answers: bool) -> None:
         try:
             while data := source.recv(65536):
-                if not answers and b"tracker-append" in data:
-                    appends.set()  # the start-up packet names the application
-                if answers and appends.is_set() and self._swallow(data):
+                if not answers and not names:
+                    names += _APPLICATION.findall(data)  # in the start-up packet
+                if answers and self._swallow(data, names):
                     return
                 sink.sendall(data)
         except OSError:
             return
         finally:
             for each in (source, sink):
+                # Closing alone would wait for the other thread, which is reading.
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
                 each.close()
 
-    def _swallow(self, data: bytes) -> bool:
-        """Whether this is the answer to cut: it has the one-column row of append_events in it, and the proxy is armed."""
+    def _swallow(self, data: bytes, names: list[bytes]) -> bool:
+        """Whether this is the answer to cut."""
         with self._lock:
-            if self._armed.is_set() and b"SELECT 1\0" in data:
-                self._armed.clear()
-                self.cuts += 1
-                return True
-            return False
+            if self._wanted is None or self._wanted[0] not in names or self._wanted[1] not in data:
+                return False
+            self._wanted = None
+            self.cuts += 1
+            return True
 
 
 @contextmanager
