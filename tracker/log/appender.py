@@ -10,7 +10,7 @@ kept twice then, which is the same as once.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -30,6 +30,9 @@ MAX_WAITING_EVENTS: Final = 4 * MAX_BATCH_EVENTS
 MAX_WAITING_BYTES: Final = 4 * MAX_BATCH_BYTES
 """Beyond either the queue is full."""
 
+FEW_EVENTS: Final = 16
+"""A batch of fewer costs the database more than the few turns of the event loop that others may need to come along."""
+
 PATIENCE_SECONDS: Final = 0.5
 """How long events wait in a full queue before they are spooled."""
 
@@ -37,7 +40,25 @@ PATIENCE_ROUNDS: Final = 16
 """How often the spool may be asked in vain: then their callers are told that the events are not kept. Twilio waits fifteen seconds."""
 
 _Keep = Callable[[Sequence[Record]], Awaitable[Kept]]
-_Waiting = tuple[Record, "asyncio.Future[Kept]"]
+
+
+class Receipt(Protocol):
+    """Told, once, what became of a record. A future is one; whatever else is one must not raise."""
+
+    def done(self) -> bool:
+        """Whether nobody wants to know any more."""
+        ...
+
+    def set_result(self, result: Kept, /) -> None:
+        """The record is durable, and where."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """It may not be durable."""
+        ...
+
+
+_Waiting = tuple[Record, Receipt]
 
 
 class Appender:
@@ -62,6 +83,7 @@ class Appender:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._taken = 0
+        self._last_batch = 0
         self._at_store: list[_Waiting] = []
         """The batch that is at the store and not in the spool."""
         self._writer: asyncio.Task[None] | None = None
@@ -69,15 +91,18 @@ class Appender:
 
     def append(self, record: Record) -> "asyncio.Future[Kept]":
         """A future that is done when the record is durable and says where; it fails with TrackerError when it may not be durable."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Kept] = loop.create_future()
-        self._waiting.append((record, future))
+        future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        self.put(record, future)
+        return future
+
+    def put(self, record: Record, receipt: Receipt) -> None:
+        """The same with a receipt of the caller's own: thousands of callers a second need not be as many tasks that wait."""
+        self._waiting.append((record, receipt))
         self._waiting_bytes += len(record.evidence.body)
         if self._writer is None:
-            self._writer = loop.create_task(self._write_all())
+            self._writer = asyncio.get_running_loop().create_task(self._write_all())
         elif self._relief is None and self._spool is not None and self._is_full():
-            self._relief = loop.create_task(self._relieve(self._spool))
-        return future
+            self._relief = asyncio.get_running_loop().create_task(self._relieve(self._spool))
 
     async def drain(self) -> None:
         """Wait until everything that was given to this appender has been answered."""
@@ -89,6 +114,7 @@ class Appender:
             while self._waiting:
                 await self._gather()
                 self._at_store = self._take()
+                self._last_batch = len(self._at_store)
                 await self._write(self._at_store, self._store.append)
                 self._at_store = []
         finally:
@@ -98,9 +124,11 @@ class Appender:
                 _fail(self._take(), DatabaseUnavailableError("the appender was stopped"))
 
     async def _gather(self) -> None:
-        """Let the event loop turn while each turn brings more events: what has arrived at the sockets already goes along."""
+        """Let the event loop turn while each turn brings more events: what has arrived at the sockets already goes along. When half as
+        many wait as went last, that is enough: they are written while those are answered, and neither side waits for the other."""
         seen = 0
-        while seen < len(self._waiting) < self._max_batch:
+        enough = min(self._max_batch, max(self._last_batch // 2, FEW_EVENTS))
+        while seen < len(self._waiting) < enough:
             seen = len(self._waiting)
             await asyncio.sleep(0)
 
@@ -182,14 +210,22 @@ class Appender:
             _fail(batch, DatabaseUnavailableError("the appender was stopped"))
             raise
         else:
-            for _, future in batch:
-                if not future.done():
-                    future.set_result(kept)
+            # Not at once: the next batch, when it is ready, is on its way first.
+            asyncio.get_running_loop().call_soon(_tell, batch, kept)
             if kept != "spooled":
                 self._on_batch(len(batch))
 
 
+def _tell(batch: Sequence[_Waiting], kept: Kept) -> None:
+    for _, receipt in batch:
+        if not receipt.done():
+            try:
+                receipt.set_result(kept)
+            except Exception:  # noqa: BLE001  # a bug, and one caller's: the others' records are as durable
+                _log.exception("receipt.crashed")
+
+
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+    for _, receipt in batch:
+        if not receipt.done():
+            receipt.set_exception(error)

@@ -8,7 +8,7 @@ from typing import Final
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Scope, Send
 
 ANSWER: Final = "tracker.answer"
-"""The ASGI extension of our server (https://asgi.readthedocs.io/en/latest/extensions.html) that takes a whole answer: an ``Answer``."""
+"""The ASGI extension of our server (https://asgi.readthedocs.io/en/latest/extensions.html) that takes whole answers: a ``TakeOver``."""
 
 CLOSE: Final = (b"connection", b"close")
 """The header that ends a connection after an answer."""
@@ -38,11 +38,6 @@ class Response:
         await send(self._start)
         await send(self._body)
 
-    def answer(self, scope: Scope) -> bool:
-        """Give it as the answer in one piece, with one system call and nothing to be put together. False where the server cannot."""
-        answer: Answer | None = (scope.get("extensions") or {}).get(ANSWER)  # pyright: ignore[reportAssignmentType]
-        return answer is not None and answer(scope, self)
-
     def whole(self, defaults: _Headers, *, close: bool) -> bytes:
         """Its bytes. defaults: the server's own headers, a new object whenever one of them has changed. close: whether to say that the
         connection ends after it, for those that do not say so themselves."""
@@ -52,8 +47,18 @@ class Response:
         return self._whole[close]
 
 
-Answer = Callable[[Scope, Response], bool]
-"""Answers the request of a scope. False when it has to be done the usual way: nothing was sent then."""
+Answer = Callable[[Response], None]
+"""Answers one request in one piece, with one system call and nothing to be put together. Does nothing when the client has gone."""
+
+TakeOver = Callable[[Scope], Answer | None]
+"""Takes the answer to a request over: the application may return without one, and give it later, from no task of its own. None: it has to
+be given the usual way."""
+
+
+def take_over(scope: Scope) -> Answer | None:
+    """The same where the server has the extension."""
+    extension: TakeOver | None = (scope.get("extensions") or {}).get(ANSWER)  # pyright: ignore[reportAssignmentType]
+    return None if extension is None else extension(scope)
 
 
 def _lines(headers: _Headers) -> bytes:

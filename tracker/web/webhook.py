@@ -15,11 +15,22 @@ from tracker.errors import TrackerError
 from tracker.log.appender import Appender
 from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.log.record import Record
+from tracker.log.store import Kept
 from tracker.twilio.callback import Callback, read_callback
 from tracker.twilio.form import Forms
 from tracker.twilio.signature import Keyring, verify
 from tracker.web.public_url import Headers, PublicUrl
-from tracker.web.responses import BAD_MEDIA_TYPE, BAD_METHOD, FORBIDDEN, TAKEN, TOO_LARGE, UNAVAILABLE, Response
+from tracker.web.responses import (
+    BAD_MEDIA_TYPE,
+    BAD_METHOD,
+    FORBIDDEN,
+    TAKEN,
+    TOO_LARGE,
+    UNAVAILABLE,
+    Answer,
+    Response,
+    take_over,
+)
 from tracker.web.stats import Result, WebStats
 
 _log = structlog.get_logger()
@@ -77,9 +88,15 @@ class Webhook:
             return
         else:
             taken = self._take(scope, headers, body, received_at)
-            result, response = await self._keep(taken) if isinstance(taken, NewEvent | Quarantined) else taken
-        if not response.answer(scope):
+            if isinstance(taken, NewEvent | Quarantined):
+                await self._keep(taken, scope, send, started)
+                return
+            result, response = taken
+        answer = take_over(scope)
+        if answer is None:
             await response.send(send)
+        else:
+            answer(response)
         self._stats.count(result, time.perf_counter() - started)
 
     def _take(self, scope: Scope, headers: Headers, body: bytes, received_at: int) -> Record | tuple[Result, Response]:
@@ -113,15 +130,20 @@ class Webhook:
             return NewEvent(event_id, received_at, callback, evidence)
         return Quarantined(event_id, received_at, callback, evidence)
 
-    async def _keep(self, record: Record) -> tuple[Result, Response]:
+    async def _keep(self, record: Record, scope: Scope, send: Send, started: float) -> None:
+        """Have it kept. The answer follows when it is; where the server can, without a task that waits for it."""
+        answer = take_over(scope)
+        if answer is not None:
+            self._appender.put(record, _Receipt(record, answer, self._stats, started))
+            return
         try:
             kept = await self._appender.append(record)
         except TrackerError:
-            return "unavailable", UNAVAILABLE
-        if isinstance(record, NewEvent):
-            return kept, TAKEN
-        _log.warning("callback.quarantined", reason=record.reason, quarantine_id=record.quarantine_id.hex())
-        return "spooled" if kept == "spooled" else "quarantined", TAKEN
+            result, response = "unavailable", UNAVAILABLE
+        else:
+            result, response = _kept(record, kept), TAKEN
+        await response.send(send)
+        self._stats.count(result, time.perf_counter() - started)
 
     def _urls(self, scope: Scope, headers: Headers) -> tuple[str, ...]:
         client = scope["client"]
@@ -136,6 +158,40 @@ class Webhook:
             _log.warning("callback.refused", reason=reason, refused=self._refusals)
             self._refusals, self._refusal_logged = 0, now
         return reason
+
+
+class _Receipt:
+    """Answers a request when its record has been kept, or has not."""
+
+    __slots__ = ("_answer", "_record", "_started", "_stats")
+
+    def __init__(self, record: Record, answer: Answer, stats: WebStats, started: float) -> None:
+        self._record = record
+        self._answer = answer
+        self._stats = stats
+        self._started = started
+
+    def done(self) -> bool:
+        """As in Receipt: nobody gives one up."""
+        return False
+
+    def set_result(self, kept: Kept) -> None:
+        """As in Receipt."""
+        self._answer(TAKEN)
+        self._stats.count(_kept(self._record, kept), time.perf_counter() - self._started)
+
+    def set_exception(self, _: Exception) -> None:
+        """As in Receipt. What it was has been logged."""
+        self._answer(UNAVAILABLE)
+        self._stats.count("unavailable", time.perf_counter() - self._started)
+
+
+def _kept(record: Record, kept: Kept) -> Result:
+    """What to count of a record that was kept."""
+    if isinstance(record, NewEvent):
+        return kept
+    _log.warning("callback.quarantined", reason=record.reason, quarantine_id=record.quarantine_id.hex())
+    return "spooled" if kept == "spooled" else "quarantined"
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:
