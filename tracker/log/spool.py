@@ -27,7 +27,8 @@ _SETTINGS: Final = (
     "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    # What the WAL has taken it keeps, up to this: room to remove records when the disk is full.
+    # What the WAL has taken it keeps, up to this, when it starts anew: as a rule, removing records then needs no room on a full disk.
+    # Where it cannot start anew, because its file cannot grow, removing fails: the journal replaces the file when all is appended.
     "PRAGMA journal_size_limit = 16777216",
 )
 

@@ -2,8 +2,9 @@
 
 uvicorn waits for ever for a request that was begun and never ends, takes as many connections as come, and bounds no head. Here one
 sweep a second looks at all connections and ends those that keep their place without using it; beyond a number of open connections a
-newcomer takes the place of one that only waits, and where all are at work it waits itself, unread. A request costs one comparison,
-less than it saves: the timer that uvicorn sets for every answer is not needed.
+newcomer takes the place of one that only waits, and where all are at work it waits itself: one read is taken from it and held, and
+nothing is done with that before its turn. A request costs two comparisons, less than it saves: the timer that uvicorn sets for every
+answer is not needed.
 
 An answer that never changes can be given in one piece (``responses.ANSWER``): uvicorn would put its head together anew, hand head and
 body to the kernel one after the other, and have a task wait for the moment.
@@ -48,6 +49,10 @@ MAX_REQUEST_BYTES: Final = 1024 * 1024
 MAX_PIPELINED: Final = 64
 """Requests that a client may send before it has the answer to the first."""
 
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
+"""Bytes that are held for all connections that wait unread; a newcomer that brings more is ended. For each of them it is one read,
+which uvloop makes no longer than 256,000 bytes (UV_STREAM_RECV_BUF_SIZE in its includes/consts.pxi); the rest stays in the kernel."""
+
 REPLACED_AT_ONCE: Final = 256
 """Connections that are chosen to give way in one go, at most: choosing looks at all of them."""
 
@@ -68,6 +73,8 @@ class WatchedProtocol(HttpToolsProtocol):
     """The wait in which the last sweep found this connection, behind the request that it followed."""
     sweeps = 0
     """How many sweeps have found it in this wait."""
+    is_unread = False
+    """Whether it waits until others end: what comes meanwhile is held."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As in asyncio.Protocol."""
@@ -82,6 +89,9 @@ class WatchedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; end the connection when what comes is no HTTP or has no end."""
+        if self.is_unread:
+            self._watch.hold(self, data)
+            return
         try:
             self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess]  # None when the connection is lost only
         except httptools.HttpParserUpgrade:
@@ -178,7 +188,10 @@ class Connections:
         self._max_open = max_open
         self._open: dict[WatchedProtocol, None] = {}
         """In order of arrival, like ``_unread``."""
-        self._unread: dict[WatchedProtocol, None] = {}
+        self._unread: dict[WatchedProtocol, bytes] = {}
+        """What is held for each."""
+        self._held_bytes = 0
+        """Of all of them."""
         self._replaceable: Iterator[WatchedProtocol] = iter(())
         self._ended: dict[str, int] = {}
 
@@ -193,13 +206,24 @@ class Connections:
         if len(self._open) > self._max_open:
             self.end(connection, "too_many")
         else:
-            self._unread[connection] = None
+            self._unread[connection] = b""
+            connection.is_unread = True
             connection.flow.pause_reading()
+
+    def hold(self, connection: WatchedProtocol, data: bytes) -> None:
+        """Keep what was read from a connection that waits: uvloop begins to read after connection_made(), whatever was paused in it.
+        Reading is paused anew, now for good; ``flow`` takes it for paused already."""
+        connection.transport.pause_reading()
+        self._unread[connection] += data
+        self._held_bytes += len(data)
+        if self._held_bytes > MAX_HELD_BYTES:
+            self.end(connection, "too_many")
 
     def leave(self, connection: WatchedProtocol) -> None:
         """A connection was lost: another may take its place."""
         del self._open[connection]
-        self._unread.pop(connection, None)
+        if connection.is_unread:
+            self._release(connection)
         if self._unread and len(self._open) - len(self._unread) < self._max_read:
             self._read_next()
 
@@ -207,7 +231,7 @@ class Connections:
         """End what has kept its place for too long. To be called every SWEEP_SECONDS."""
         for connection in tuple(self._open):
             wait = connection.wait()
-            if wait is None or connection in self._unread:
+            if wait is None or connection.is_unread:
                 connection.last_wait = None
             elif connection.last_wait != (connection.cycle, wait):
                 connection.last_wait = (connection.cycle, wait)
@@ -223,7 +247,10 @@ class Connections:
             self._ended = {}
 
     def end_waiting(self) -> None:
-        """End every connection that waits for its client to send something."""
+        """End every connection that waits for its client to send something. Nobody waits for room any more: of those that do, whoever
+        has sent a whole request is to be answered, and what is held for them all is bounded."""
+        while self._unread:
+            self._read_next()
         for connection in tuple(self._open):
             if connection.wait() in {"request", "idle"}:
                 connection.transport.abort()
@@ -259,15 +286,28 @@ class Connections:
     def _may_give_way(self, connection: WatchedProtocol) -> bool:
         return (
             connection in self._open
-            and connection not in self._unread
+            and not connection.is_unread
             and not connection.transport.is_closing()
             and connection.wait() is not None
         )
 
     def _read_next(self) -> None:
+        """Let the one that has waited longest have its turn."""
         connection = next(iter(self._unread))
-        del self._unread[connection]
+        held = self._release(connection)
+        if connection.transport.is_closing():
+            return
+        # Before it is fed: several requests, or a large one, pause it again.
         connection.flow.resume_reading()
+        if held:
+            connection.data_received(held)
+
+    def _release(self, connection: WatchedProtocol) -> bytes:
+        """It does not wait unread any longer. Returns what was held for it."""
+        held = self._unread.pop(connection)
+        connection.is_unread = False
+        self._held_bytes -= len(held)
+        return held
 
 
 class WatchedState(ServerState):
