@@ -203,3 +203,19 @@ def test_roles_that_another_database_made_are_found(postgres: PostgresForTests, 
         migrating(other_url) as other,
     ):
         assert applied_by(one) == applied_by(other) == NAMES
+
+
+def test_a_migration_is_on_record_or_not_there(empty_database_url: str) -> None:
+    """Statements and record are one transaction: whoever loses the database in between can go on, instead of finding tables that are
+    there already."""
+    assert pending_migrations(empty_database_url) == NAMES
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE _yoyo_migration ADD CONSTRAINT refused CHECK (migration_id NOT LIKE '0002%')")
+        with pytest.raises(MigrationError, match=f"{NAMES[1]} failed, nothing of it was kept"):
+            migrate(empty_database_url)
+        assert connection.execute("SELECT to_regclass('log_head'), to_regclass('projections')").fetchone() == (
+            "log_head",
+            None,
+        )
+        connection.execute("ALTER TABLE _yoyo_migration DROP CONSTRAINT refused")
+    assert migrate(empty_database_url) == NAMES[1:]

@@ -127,7 +127,8 @@ def _simulate(plan: Plan, population: Population, target: Target, rate: float) -
         except KeyboardInterrupt:
             complete = False
         else:
-            complete = True
+            # A cancellation that came together with an answer can be lost on its way up; what was not sent tells.
+            complete = len(run.outcomes) == plan.messages
     report = Report(plan.seed, target, started_at, _now(), run.tally, run.outcomes, complete)
     show(report, console)
     return report

@@ -75,8 +75,14 @@ def _pending(database_url: str, lock_seconds: float) -> Iterator[tuple[DatabaseB
 
 
 def _apply(backend: DatabaseBackend, migration: Migration) -> None:
+    """In one transaction with yoyo's own record of it. yoyo's ``apply_one`` takes two: whoever was killed in between, or lost the
+    database, found tables that were there and not on record, and could not go on."""
     try:
-        backend.apply_one(migration)
+        backend.ensure_internal_schema_updated()
+        with backend.transaction():
+            migration.process_steps(backend, "apply")
+            backend.log_migration(migration, "apply")
+            backend.mark_one(migration, log=False)
     except psycopg.Error as error:
         raise MigrationError(f"Migration {migration.id} failed, nothing of it was kept: {error}") from error
     _log.info("migration.applied", migration=migration.id)
