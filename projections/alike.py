@@ -1,19 +1,20 @@
 """Groups the transitions of a batch that count alike, so that counting is done a few hundred times a batch and not for every event."""
 
-from collections.abc import Iterable
-
-from projections.transitions import Transition
-
-Likeness = tuple[object, ...]
-"""All that the transitions of a group have in common, so what follows from it need be worked out once."""
+from projections.transitions import Batch, Likeness, Transition
 
 
-def alike(transitions: Iterable[Transition]) -> dict[Likeness, list[Transition]]:
-    """The transitions in groups, each in the order given. Those of a group differ in nothing but the message, the position, the times
-    and ``error_code_after``; and whether a time is known is the same for all of them.
+def alike(batch: Batch) -> dict[Likeness, list[Transition]]:
+    """The batch's transitions in groups, each in the order given. Those of a group differ in nothing but the message, the position, the
+    times and ``error_code_after``; and whether a time is known is the same for all of them. Worked out once a batch.
     """
+    if batch.groups is None:
+        batch.groups = _group(batch)
+    return batch.groups
+
+
+def _group(batch: Batch) -> dict[Likeness, list[Transition]]:
     groups: dict[Likeness, list[Transition]] = {}
-    for each in transitions:
+    for each in batch.transitions:
         # Runs for every event of the log: a tuple written out costs half of what a function that makes it would.
         key = (
             each.status,

@@ -13,12 +13,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from projections.alike import Likeness, alike
+from projections.alike import alike
 from projections.labels import channel_label, error_code_group, service_group
 from projections.latency_digest import bucket_of
 from projections.projection import Connection
 from projections.reached import completes_delivery, latency_of, reached_by
-from projections.transitions import Batch, Transition
+from projections.transitions import Batch, Likeness, Transition
 from tracker.database.queries import query
 from tracker.log.packing import PackedArray, pack_datetimes, pack_int8, pack_text
 
@@ -71,15 +71,13 @@ class DeliveryStats:
     def fold(self, batch: Batch) -> StatsChanges:
         """What to add."""
         changes = StatsChanges({}, {})
-        counting = [
-            each for each in batch.transitions if each.reached or each.new_error_code or each.effect == "corrected"
-        ]
-        for minute, transitions in _by_minute(counting, [each.received_at for each in counting]):
-            for likeness, group in alike(transitions).items():
-                kind = _kind_of(likeness, group[0])
-                _count(changes.counts, minute, kind, len(group))
-                if kind.has_latency:
-                    _digest(changes.latencies, kind, group)
+        for likeness, group in alike(batch).items():
+            kind = _kind_of(likeness, group[0])
+            if kind.counts:
+                for minute, transitions in _by_minute(group, [each.received_at for each in group]):
+                    _count(changes.counts, minute, kind, len(transitions))
+            if kind.has_latency:
+                _digest(changes.latencies, kind, group)
         return changes
 
     def write(self, connection: Connection, changes: StatsChanges) -> None:
@@ -150,13 +148,12 @@ def _kind(event: Transition) -> _Kind:
 
 def _count(counts: _Counts, minute: datetime, kind: _Kind, events: int) -> None:
     """Add so many events of one minute."""
-    if kind.counts:
-        key = ((minute, kind.channel, kind.country, kind.service), kind.error_code)
-        row = counts.get(key)
-        if row is None:
-            row = counts[key] = [0] * len(COUNTS)
-        for place in kind.counts:
-            row[place] += events
+    key = ((minute, kind.channel, kind.country, kind.service), kind.error_code)
+    row = counts.get(key)
+    if row is None:
+        row = counts[key] = [0] * len(COUNTS)
+    for place in kind.counts:
+        row[place] += events
 
 
 def _digest(latencies: _Latencies, kind: _Kind, group: Sequence[Transition]) -> None:

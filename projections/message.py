@@ -63,6 +63,7 @@ class Message:
         "facts",
         "first_received_at",
         "from_address",
+        "has_code",
         "last_position",
         "last_received_at",
         "message_sid",
@@ -78,6 +79,8 @@ class Message:
         self.message_sid = said.message_sid
         self.facts: dict[str, Fact] = {}
         self.error_code: str | None = None
+        self.has_code = False
+        """Whether any code has been said, of whatever status."""
         self.event_count = 0
         self.last_position = 0
         self.first_received_at = self.last_received_at = said.received_at
@@ -128,7 +131,10 @@ def take_in(message: Message | None, said: Said) -> tuple[Message, Step]:
     _update_times(message, said, fact)
     if fact.identity not in message.facts:
         message.facts[fact.identity] = fact
-        message.error_code = _error_code(message)
+        if fact.error_code:
+            message.has_code = True
+        if message.has_code:
+            message.error_code = _error_code(message)
     message.event_count += 1
     message.last_position = max(message.last_position, said.position)
     return message, step

@@ -21,11 +21,11 @@ from typing import Final
 
 import msgspec
 
-from projections.alike import Likeness, alike
+from projections.alike import alike
 from projections.labels import channel_label, country_label, status_label
 from projections.projection import Connection
 from projections.reached import completes_delivery, latency_of, reached_by
-from projections.transitions import Batch, Transition
+from projections.transitions import Batch, Likeness, Transition
 from tracker.database.queries import query
 from tracker.log.packing import pack_datetimes, pack_int8, pack_text
 from tracker.twilio.error_codes import FAILED_FEE_USD, failed_fee_applies, metric_label
@@ -74,7 +74,7 @@ class MetricCounters:
     def fold(self, batch: Batch) -> dict[Series, Change]:
         """What to add to each series."""
         changes: _Changes = {}
-        for likeness, group in alike(batch.transitions).items():
+        for likeness, group in alike(batch).items():
             for series, amount in _counted_by(likeness, group[0]):
                 _add(changes, series, group, amount * len(group), amount)
             if completes_delivery(group[0]):

@@ -18,7 +18,7 @@ from projections.message import Said
 from projections.projection import Projection
 from projections.transitions import Messages
 from tracker.database.queries import query
-from tracker.log.packing import register_packed_arrays
+from tracker.log.packing import pack_text, register_packed_arrays
 from tracker.logs import mask
 
 _log = structlog.get_logger()
@@ -219,7 +219,7 @@ def read_earlier_events(
     connection: psycopg.Connection[TupleRow], message_sids: Sequence[str], until: int
 ) -> list[Said]:
     """The events of some messages up to and including a position, in log order."""
-    return _select(connection, "read_earlier_events", {"message_sids": list(message_sids), "until": until})
+    return _select(connection, "read_earlier_events", {"message_sids": pack_text(message_sids), "until": until})
 
 
 def contiguous(events: list[Said], after: int) -> list[Said]:

@@ -47,13 +47,19 @@ class Transition(msgspec.Struct, gc=False, frozen=True):
     delivered_at: datetime | None
 
 
-class Batch(msgspec.Struct, gc=False, frozen=True):
+Likeness = tuple[object, ...]
+"""All that transitions which count alike have in common, so what follows from it need be worked out once."""
+
+
+class Batch(msgspec.Struct, gc=False):
     """What a projection is fed with."""
 
     transitions: Sequence[Transition]
     """In log order."""
     messages: Sequence[Message]
     """The messages that these concern, each once, as they are after the last transition. Not to be changed."""
+    groups: dict[Likeness, list[Transition]] | None = None
+    """``alike`` keeps them here; None: nobody has asked yet."""
 
 
 class Messages:

@@ -4,5 +4,5 @@ SELECT
     position, message_sid, account_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
     messaging_service_sid, received_at
 FROM events
-WHERE message_sid = ANY(%(message_sids)s) AND position <= %(until)s
+WHERE message_sid = ANY(%(message_sids)b::text []) AND position <= %(until)s
 ORDER BY position

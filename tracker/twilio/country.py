@@ -33,16 +33,25 @@ def country_of(address: str | None) -> str | None:
     """
     if not address:
         return None
-    number = address[address.rfind(":") + 1 :]
-    if not number.startswith("+") or not (digits := number[1:]).isascii() or not digits.isdigit():
+    number = address if address[0] == "+" else address[address.rfind(":") + 1 :]
+    digits = number[1:]
+    if number[:1] != "+" or not (digits.isascii() and digits.isdigit()):
         return None
+    country, deciding = _calling_code(digits[:3])
+    return _shared_code_country(digits[:deciding], len(digits)) if deciding else country
+
+
+@lru_cache(maxsize=1024)
+def _calling_code(first_digits: str) -> tuple[str | None, int]:
+    """The country of the numbers that start with these three digits, or, where several share the calling code, how many digits decide;
+    0 where they need not be looked at."""
     for length in (1, 2, 3):
-        regions = COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or 0))
+        regions = COUNTRY_CODE_TO_REGION_CODE.get(int(first_digits[:length] or 0))
         if regions:
             if len(regions) == 1:
-                return None if regions[0] == _NON_GEOGRAPHICAL else regions[0]
-            return _shared_code_country(digits[: _deciding_digits(digits)], len(digits))
-    return None
+                return (None if regions[0] == _NON_GEOGRAPHICAL else regions[0]), 0
+            return None, _deciding_digits(first_digits)
+    return None, 0
 
 
 def _deciding_digits(digits: str) -> int:

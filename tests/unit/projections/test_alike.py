@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.alike import alike
-from projections.transitions import Transition
+from projections.transitions import Batch, Transition
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -66,13 +66,13 @@ def changed(name: str, value: Any) -> Transition:
 @pytest.mark.parametrize(("name", "value"), APART.items(), ids=APART.keys())
 def test_what_counts_otherwise_is_apart(name: str, value: Any) -> None:
     """One difference is enough."""
-    assert [len(group) for group in alike([EVENT, changed(name, value)]).values()] == [1, 1]
+    assert [len(group) for group in alike(Batch([EVENT, changed(name, value)], [])).values()] == [1, 1]
 
 
 @pytest.mark.parametrize(("name", "value"), TOGETHER.items(), ids=TOGETHER.keys())
 def test_what_counts_alike_is_together(name: str, value: Any) -> None:
     """Or there would be as many groups as events."""
-    assert [len(group) for group in alike([EVENT, changed(name, value)]).values()] == [2]
+    assert [len(group) for group in alike(Batch([EVENT, changed(name, value)], [])).values()] == [2]
 
 
 def test_every_field_is_told_apart_or_not() -> None:
@@ -84,6 +84,6 @@ def test_every_field_is_told_apart_or_not() -> None:
 def test_each_transition_is_in_one_group(transitions: list[Transition]) -> None:
     """In the order given."""
     numbered = [msgspec.structs.replace(each, position=position) for position, each in enumerate(transitions)]
-    groups = [[each.position for each in group] for group in alike(numbered).values()]
+    groups = [[each.position for each in group] for group in alike(Batch(numbered, [])).values()]
     assert sorted(position for group in groups for position in group) == list(range(len(transitions)))
     assert all(group == sorted(group) for group in groups)
