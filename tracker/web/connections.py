@@ -85,6 +85,8 @@ class WatchedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As in asyncio.Protocol."""
         super().connection_lost(exc)
+        # It holds this connection, which would be left to the garbage collector.
+        self._extensions = {}
         self._watch.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -132,8 +134,8 @@ class WatchedProtocol(HttpToolsProtocol):
         return partial(self._answer, cycle)
 
     def _answer(self, cycle: RequestResponseCycle, response: Response) -> None:
-        """An ``Answer``, once its request is bound."""
-        if self.transport.is_closing():
+        """An ``Answer``, once its request is bound. A second one for the same request would be taken for the next one's."""
+        if cycle.response_complete or self.transport.is_closing():
             return
         defaults = self.server_state.default_headers
         close = not cycle.keep_alive or CLOSE in defaults

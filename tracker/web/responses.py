@@ -19,7 +19,7 @@ _Headers = Sequence[tuple[bytes, bytes]]
 class Response:
     """A whole HTTP response that never changes."""
 
-    __slots__ = ("_body", "_head", "_made_for", "_start", "_whole", "closes")
+    __slots__ = ("_body", "_made_for", "_start", "_status_line", "_whole", "closes")
 
     def __init__(
         self, status: int, media_type: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -27,7 +27,7 @@ class Response:
         own = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body)), *headers]
         self._start: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": own}
         self._body: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": False}
-        self._head = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()) + _lines(own)
+        self._status_line = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode())
         self._made_for: _Headers | None = None
         self._whole = (b"", b"")
         self.closes = CLOSE in headers
@@ -42,7 +42,8 @@ class Response:
         """Its bytes. defaults: the server's own headers, a new object whenever one of them has changed. close: whether to say that the
         connection ends after it, for those that do not say so themselves."""
         if defaults is not self._made_for:
-            head, body = self._head + _lines(defaults), b"\r\n" + self._body["body"]
+            head = self._status_line + _lines([*defaults, *self._start["headers"]])
+            body = b"\r\n" + self._body["body"]
             self._made_for, self._whole = defaults, (head + body, head + _lines([CLOSE]) + body)
         return self._whole[close]
 

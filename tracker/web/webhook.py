@@ -167,23 +167,27 @@ class _Receipt:
 
     def __init__(self, record: Record, answer: Answer, stats: WebStats, started: float) -> None:
         self._record = record
-        self._answer = answer
+        self._answer: Answer | None = answer
         self._stats = stats
         self._started = started
 
     def done(self) -> bool:
-        """As in Receipt: nobody gives one up."""
-        return False
+        """As in Receipt. A batch can be kept in two places, and each of them tells."""
+        return self._answer is None
 
     def set_result(self, kept: Kept) -> None:
         """As in Receipt."""
-        self._answer(TAKEN)
-        self._stats.count(_kept(self._record, kept), time.perf_counter() - self._started)
+        self._give(TAKEN, _kept(self._record, kept))
 
     def set_exception(self, _: Exception) -> None:
         """As in Receipt. What it was has been logged."""
-        self._answer(UNAVAILABLE)
-        self._stats.count("unavailable", time.perf_counter() - self._started)
+        self._give(UNAVAILABLE, "unavailable")
+
+    def _give(self, response: Response, result: Result) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer(response)
+            self._stats.count(result, time.perf_counter() - self._started)
 
 
 def _kept(record: Record, kept: Kept) -> Result:
