@@ -88,15 +88,18 @@ class Webhook:
             return
         else:
             taken = self._take(scope, headers, body, received_at)
-            if isinstance(taken, NewEvent | Quarantined):
-                await self._keep(taken, scope, send, started)
+            if not isinstance(taken, NewEvent | Quarantined):
+                result, response = taken
+            elif answer := take_over(scope):
+                # It follows when the record is kept, without a task that waits for it.
+                self._appender.put(taken, _Receipt(taken, answer, self._stats, started))
                 return
-            result, response = taken
-        answer = take_over(scope)
-        if answer is None:
-            await response.send(send)
-        else:
+            else:
+                result, response = await self._keep(taken)
+        if answer := take_over(scope):
             answer(response)
+        else:
+            await response.send(send)
         self._stats.count(result, time.perf_counter() - started)
 
     def _take(self, scope: Scope, headers: Headers, body: bytes, received_at: int) -> Record | tuple[Result, Response]:
@@ -130,20 +133,11 @@ class Webhook:
             return NewEvent(event_id, received_at, callback, evidence)
         return Quarantined(event_id, received_at, callback, evidence)
 
-    async def _keep(self, record: Record, scope: Scope, send: Send, started: float) -> None:
-        """Have it kept. The answer follows when it is; where the server can, without a task that waits for it."""
-        answer = take_over(scope)
-        if answer is not None:
-            self._appender.put(record, _Receipt(record, answer, self._stats, started))
-            return
+    async def _keep(self, record: Record) -> tuple[Result, Response]:
         try:
-            kept = await self._appender.append(record)
+            return _kept(record, await self._appender.append(record)), TAKEN
         except TrackerError:
-            result, response = "unavailable", UNAVAILABLE
-        else:
-            result, response = _kept(record, kept), TAKEN
-        await response.send(send)
-        self._stats.count(result, time.perf_counter() - started)
+            return "unavailable", UNAVAILABLE
 
     def _urls(self, scope: Scope, headers: Headers) -> tuple[str, ...]:
         client = scope["client"]
