@@ -1,7 +1,8 @@
 """The Litestar application of one web worker."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from litestar import Litestar, asgi
 from litestar.di import Provide
@@ -23,6 +24,7 @@ from tracker.web.public_url import PublicUrl
 from tracker.web.reads import Pool
 from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
+from tracker.web.shortcut import Shortcut
 from tracker.web.stats import WebStats
 from tracker.web.stats_api import stats_router
 from tracker.web.webhook import PATH, Webhook
@@ -34,8 +36,17 @@ CLOSE_SECONDS = 1.0
 """How long a stop waits for connections that are just being made."""
 
 
-def create_app(runtime: Runtime) -> Litestar:
-    """The application, with everything it needs opened in its lifespan and closed after it."""
+class Application(NamedTuple):
+    """What a worker serves."""
+
+    app: Litestar
+    """All of it; everything it needs is opened in its lifespan and closed after it."""
+    shortcuts: Mapping[str, Shortcut]
+    """By path, what whole requests are given to instead. They need what the application opens."""
+
+
+def create_app(runtime: Runtime) -> Application:
+    """The application, not yet open."""
     settings = runtime.settings
     stats = WebStats(runtime.stats, settings.workers, runtime.worker)
     receiver = Receiver(runtime, stats)
@@ -63,7 +74,7 @@ def create_app(runtime: Runtime) -> Litestar:
         await receiver.close()
         await pool.close(CLOSE_SECONDS)
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             webhook_route(webhook),
             health.livez,
@@ -85,6 +96,7 @@ def create_app(runtime: Runtime) -> Litestar:
         openapi_config=openapi_config(settings),
         logging_config=None,
     )
+    return Application(app, {PATH: webhook.take})
 
 
 def webhook_route(webhook: Webhook) -> ControllerRouterHandler:

@@ -5,23 +5,16 @@ sweep a second looks at all connections and ends those that keep their place wit
 newcomer takes the place of one that only waits, and where all are at work it waits itself: one read is taken from it and held, and
 nothing is done with that before its turn. A request costs two comparisons, less than it saves: the timer that uvicorn sets for every
 answer is not needed.
-
-An answer that never changes can be given in one piece (``responses.ANSWER``): uvicorn would put its head together anew, hand head and
-body to the kernel one after the other, and have a task wait for the moment.
 """
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
 from typing import Final, Literal, cast
 
 import httptools
 import structlog
-from litestar.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
-
-from tracker.web.responses import ANSWER, CLOSE, Answer, Response
 
 _log = structlog.get_logger()
 
@@ -79,14 +72,11 @@ class WatchedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As in asyncio.Protocol."""
         super().connection_made(cast("asyncio.Transport", transport))
-        self._extensions = {ANSWER: self.take_over}
         self._watch.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As in asyncio.Protocol."""
         super().connection_lost(exc)
-        # It holds this connection, which would be left to the garbage collector.
-        self._extensions = {}
         self._watch.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -117,36 +107,6 @@ class WatchedProtocol(HttpToolsProtocol):
         self._unfinished_bytes += size
         if self._unfinished_bytes > (MAX_REQUEST_BYTES if self._has_head else MAX_HEAD_BYTES):
             self._watch.end(self, "too_large")
-
-    def on_message_begin(self) -> None:
-        """As in uvicorn, for a scope that can be answered in one piece."""
-        super().on_message_begin()
-        self.scope["extensions"] = self._extensions  # pyright: ignore[reportGeneralTypeIssues]
-
-    def take_over(self, scope: Scope) -> Answer | None:
-        """A ``TakeOver``. It leaves to uvicorn what is not the usual case: a request behind another one that was not answered yet, a
-        client that does not read, or has gone."""
-        cycle = self.cycle
-        if cycle.scope is not scope or cycle.response_started or cycle.disconnected or self.flow.write_paused:
-            return None
-        # Of a client that has gone uvicorn expects no answer when the application returns.
-        cycle.disconnected = True
-        return partial(self._answer, cycle)
-
-    def _answer(self, cycle: RequestResponseCycle, response: Response) -> None:
-        """An ``Answer``, once its request is bound. A second one for the same request would be taken for the next one's."""
-        if cycle.response_complete or self.transport.is_closing():
-            return
-        defaults = self.server_state.default_headers
-        close = not cycle.keep_alive or CLOSE in defaults
-        cycle.waiting_for_100_continue = False
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(response.whole(defaults, close=close and not response.closes and CLOSE not in defaults))
-        cycle.message_event.set()
-        if close or response.closes:
-            cycle.keep_alive = False
-            self.transport.close()
-        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """Go on with the connection. No timer is set: the sweep sees when it stays idle."""

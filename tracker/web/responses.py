@@ -1,14 +1,11 @@
 """The webhook's answers, made once."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Scope, Send
-
-ANSWER: Final = "tracker.answer"
-"""The ASGI extension of our server (https://asgi.readthedocs.io/en/latest/extensions.html) that takes whole answers: a ``TakeOver``."""
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Send
 
 CLOSE: Final = (b"connection", b"close")
 """The header that ends a connection after an answer."""
@@ -48,20 +45,6 @@ class Response:
         return self._whole[close]
 
 
-Answer = Callable[[Response], None]
-"""Answers one request in one piece, with one system call and nothing to be put together. Does nothing when the client has gone."""
-
-TakeOver = Callable[[Scope], Answer | None]
-"""Takes the answer to a request over: the application may return without one, and give it later, from no task of its own. None: it has to
-be given the usual way."""
-
-
-def take_over(scope: Scope) -> Answer | None:
-    """The same where the server has the extension."""
-    extension: TakeOver | None = (scope.get("extensions") or {}).get(ANSWER)  # pyright: ignore[reportAssignmentType]
-    return None if extension is None else extension(scope)
-
-
 def _lines(headers: _Headers) -> bytes:
     return b"".join([b"%s: %s\r\n" % header for header in headers])
 
@@ -82,3 +65,4 @@ TOO_LARGE = _problem(413, "Content Too Large", "A status callback has at most 65
 BAD_MEDIA_TYPE = _problem(415, "Unsupported Media Type", "Send application/x-www-form-urlencoded.")
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))
 UNAVAILABLE = _problem(503, "Service Unavailable", "The callback could not be stored.", ((b"retry-after", b"1"),))
+CRASHED = _problem(500, "Internal Server Error", "A fault of this server; its log has it.", (CLOSE,))

@@ -10,8 +10,9 @@ from typing import Final
 import structlog
 import uvicorn
 
-from tracker.web.connections import SWEEP_SECONDS, Connections, WatchedState
+from tracker.web.connections import SWEEP_SECONDS
 from tracker.web.responses import CLOSE
+from tracker.web.shortcut import ShortcutState
 
 _log = structlog.get_logger()
 
@@ -35,10 +36,10 @@ _TICKS: Final = 10 * SWEEP_SECONDS
 class Server(uvicorn.Server):
     """One worker's server."""
 
-    def __init__(self, config: uvicorn.Config, watch: Connections) -> None:
+    def __init__(self, config: uvicorn.Config, state: ShortcutState) -> None:
         super().__init__(config)
-        self._watch = watch
-        self.server_state = WatchedState(watch)
+        self._watch = state.watch
+        self.server_state = state
 
     async def on_tick(self, counter: int) -> bool:
         """As in uvicorn, and the sweep."""

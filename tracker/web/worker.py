@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -15,9 +16,10 @@ from tracker.logs import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
 from tracker.settings import load_settings
 from tracker.web.app import create_app
-from tracker.web.connections import Connections, WatchedProtocol
+from tracker.web.connections import Connections
 from tracker.web.runtime import Runtime
 from tracker.web.server import GRACE_SECONDS, Server
+from tracker.web.shortcut import Shortcut, ShortcutProtocol, ShortcutState
 
 SOCKET: Final = "TRACKER_SOCKET"
 """Environment variable: the descriptor of the listening socket, which outlives each worker."""
@@ -49,15 +51,21 @@ def main() -> None:
         int(os.environ[WORKER]),
         int(os.environ[STATS]),
     )
-    serve(create_app(runtime), socket.socket(fileno=int(os.environ[SOCKET])), settings.max_connections)
+    app, shortcuts = create_app(runtime)
+    serve(app, socket.socket(fileno=int(os.environ[SOCKET])), settings.max_connections, shortcuts)
 
 
-def serve(app: ASGIApp, listener: socket.socket, max_connections: int) -> None:
-    """Serve an application until SIGTERM or SIGINT: the one way in which anything of ours is served, and measured."""
+def serve(
+    app: ASGIApp, listener: socket.socket, max_connections: int, shortcuts: Mapping[str, Shortcut] | None = None
+) -> None:
+    """Serve an application until SIGTERM or SIGINT: the one way in which anything of ours is served, and measured.
+
+    shortcuts: by path, what is done with whole requests instead of asking the application; None for none.
+    """
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=WatchedProtocol,
+        http=ShortcutProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,
@@ -66,7 +74,8 @@ def serve(app: ASGIApp, listener: socket.socket, max_connections: int) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     max_open = max(raise_descriptor_limit() - OTHER_DESCRIPTORS, 1)
-    server = Server(config, Connections(min(max_connections, max_open), max_open))
+    watch = Connections(min(max_connections, max_open), max_open)
+    server = Server(config, ShortcutState(watch, shortcuts or {}))
     with rare_collections(50_000):
         uvloop.run(server.serve(sockets=[listener]))
 
