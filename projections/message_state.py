@@ -6,7 +6,7 @@ from projections.message import Message
 from projections.projection import Connection
 from projections.transitions import Batch
 from tracker.database.queries import query
-from tracker.log.packing import PackedArray, pack_bool, pack_datetimes, pack_int8, pack_text
+from tracker.log.packing import PackedArray, pack_bool, pack_datetimes, pack_few, pack_int8, pack_text
 
 
 class MessageState:
@@ -28,16 +28,16 @@ class MessageState:
 def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
     return {
         "message_sids": pack_text([message.message_sid for message in messages]),
-        "account_sids": pack_text([message.account_sid for message in messages]),
-        "messaging_service_sids": pack_text([message.messaging_service_sid for message in messages]),
-        "channels": pack_text([message.channel for message in messages]),
-        "from_addresses": pack_text([message.from_address for message in messages]),
+        "account_sids": pack_few([message.account_sid for message in messages]),
+        "messaging_service_sids": pack_few([message.messaging_service_sid for message in messages]),
+        "channels": pack_few([message.channel for message in messages]),
+        "from_addresses": pack_few([message.from_address for message in messages]),
         "to_addresses": pack_text([message.to_address for message in messages]),
-        "countries": pack_text([message.country for message in messages]),
-        "statuses": pack_text([message.decided_fact.status for message in messages]),
+        "countries": pack_few([message.country for message in messages]),
+        "statuses": pack_few([message.decided_fact.status for message in messages]),
         "finals": pack_bool([message.is_final for message in messages]),
-        "error_codes": pack_text([message.error_code for message in messages]),
-        "raw_dlr_done_dates": pack_text([message.raw_dlr_done_date for message in messages]),
+        "error_codes": pack_few([message.error_code for message in messages]),
+        "raw_dlr_done_dates": pack_few([message.raw_dlr_done_date for message in messages]),
         "decided_bys": pack_int8([message.decided_by for message in messages]),
         "event_counts": pack_int8([message.event_count for message in messages]),
         "first_received_ats": pack_datetimes([message.first_received_at for message in messages]),

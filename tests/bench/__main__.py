@@ -35,7 +35,7 @@ BUSY: Final = 0.5
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Rounds of the comparison.")
 @click.option("--seconds", type=click.IntRange(1, 600), default=5, show_default=True, help="Seconds of each load.")
 @click.option(
-    "--connections", type=click.IntRange(1, 1000), default=256, show_default=True, help="Connections that stay open."
+    "--connections", type=click.IntRange(1, 1000), default=512, show_default=True, help="Connections that stay open."
 )
 @click.option("--quick", is_flag=True, help="Two rounds of two seconds, a log of 100,000 events: a first impression.")
 @click.option(
