@@ -104,6 +104,8 @@ class Webhook:
     def _take(self, scope: Scope, headers: Headers, body: bytes) -> Record | tuple[Result, Response]:
         """What is to be kept of a request, or how it is refused."""
         received_at = self._now() // 1000
+        if len(body) > MAX_BODY_BYTES:
+            return "too_large", TOO_LARGE
         media_type = headers.get(b"content-type", b"")
         if media_type != _USUAL_FORM and media_type.partition(b";")[0].strip().lower() != _FORM:
             return "bad_media_type", BAD_MEDIA_TYPE
@@ -192,8 +194,8 @@ def _kept(record: Record, kept: Kept) -> Result:
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:
-    """The whole body. Raises BodyTooLargeError as soon as that is known, and ConnectionAbortedError when the client went away or
-    was too slow, which the protocol watches over."""
+    """The whole body, or more of it than is taken. Raises BodyTooLargeError where still more would come, and ConnectionAbortedError
+    when the client went away or was too slow, which the protocol watches over."""
     announced = headers.get(b"content-length")
     if announced is not None and int(announced) > MAX_BODY_BYTES:
         raise BodyTooLargeError
@@ -206,8 +208,6 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
         body += message.get("body", b"")
     if message["type"] == "http.disconnect":
         raise ConnectionAbortedError
-    if len(body) > MAX_BODY_BYTES:
-        raise BodyTooLargeError
     return body
 
 
