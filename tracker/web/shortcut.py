@@ -9,6 +9,7 @@ Everything that is not the usual case is the application's, which has a route fo
 unknown length, clients that want to be told to continue or that do not read their answers.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, cast
@@ -68,8 +69,14 @@ _Waiting = tuple[RequestResponseCycle, ASGI3Application, Shortcut, Headers, floa
 class ShortcutProtocol(WatchedProtocol):
     """A connection that takes shortcuts."""
 
+    _shortcuts: Mapping[str, Shortcut] = {}
     _waiting: _Waiting | None = None
     """The request that goes a short way as soon as it is whole."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As in asyncio.Protocol."""
+        super().connection_made(transport)
+        self._shortcuts = cast("ShortcutState", self.server_state).shortcuts
 
     def data_received(self, data: bytes) -> None:
         """As in WatchedProtocol. What became whole goes its short way now, and not in the parser's callback: an answer may close the
@@ -82,7 +89,7 @@ class ShortcutProtocol(WatchedProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """It is this request's turn: the head has come, and those before it are answered."""
         scope = cycle.scope
-        shortcut = cast("ShortcutState", self.server_state).shortcuts.get(scope["path"])
+        shortcut = self._shortcuts.get(scope["path"])
         if shortcut is None or scope["method"] != "POST" or cycle.waiting_for_100_continue:
             super()._start_asgi_task(cycle, app)
             return

@@ -1,0 +1,63 @@
+"""The switch waits for readers and for other rebuilds, and not for ever."""
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from projections.message_state import MESSAGE_STATE
+from projections.rebuild import REBUILD_LOCK, rebuilding
+from tests.rebuilding import rebuild
+from tests.serving import PATIENCE, wait_until
+from tracker.errors import RebuildError
+
+
+def test_two_rebuilds_at_once_are_refused(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
+    """They would fill the same tables. When the other has ended, or died, the next one may."""
+    connection.execute("SELECT pg_advisory_lock(%s)", [REBUILD_LOCK])
+    with pytest.raises(RebuildError, match="Another rebuild is under way"):
+        rebuild(as_owner)
+    connection.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
+    rebuild(as_owner)
+
+
+def test_a_reader_delays_the_switch(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
+    """It sees the old table as long as it reads, whole, and the switch comes when it has finished."""
+    reading, delayed = threading.Event(), threading.Event()
+    seen: list[Any] = []
+
+    def read() -> None:
+        with psycopg.connect(projected) as reader:
+            seen.append(reader.execute("SELECT count(*), sum(decided_by) FROM message_state").fetchone())
+            reading.set()
+            wait_until(
+                lambda: connection.execute(
+                    "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+                ).fetchone(),
+                "the switch to wait",
+            )
+            delayed.set()
+            seen.append(reader.execute("SELECT count(*), sum(decided_by) FROM message_state").fetchone())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    reading.wait(PATIENCE)
+    rebuild(as_owner, [MESSAGE_STATE])
+    reader.join()
+    assert delayed.is_set()
+    assert seen[0] == seen[1]
+    assert connection.execute("SELECT count(*), sum(decided_by) FROM message_state").fetchone() == seen[0]
+
+
+def test_a_reader_that_never_ends_stops_the_switch(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a message that says what to look for; what was filled is kept, and others are not kept waiting for ever."""
+    monkeypatch.setattr("projections.rebuild.SWITCH_ATTEMPTS", 2)
+    with psycopg.connect(projected) as reader:
+        reader.execute("SELECT count(*) FROM message_state")
+        with pytest.raises(RebuildError, match="pg_stat_activity"):
+            rebuild(as_owner, [MESSAGE_STATE])
+    with rebuilding(as_owner, [MESSAGE_STATE], lambda *_: None) as work:
+        assert work.begin() > 0

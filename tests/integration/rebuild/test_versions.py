@@ -1,0 +1,162 @@
+"""Projections of a new version, and those that had stopped, are brought up by a rebuild."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from projections.delivery_stats import DELIVERY_STATS
+from projections.message_state import MESSAGE_STATE
+from projections.metric_counters import METRIC_COUNTERS
+from projections.projection import Projection
+from projections.rebuild import rebuilding
+from projections.transitions import Batch
+from tests.counting import assert_exact
+from tests.projector import lag, wait_projected
+from tests.rebuilding import dump, live_projector, rebuild, run
+from tests.serving import wait_until
+from tests.story import append
+from tests.traffic import traffic
+from tracker.errors import RebuildError
+
+
+class NewVersion:
+    """``metric_counters`` as a later program would have it: it counts in dozens."""
+
+    name = "metric_counters"
+    version = 2
+    tables = ("metric_counters",)
+
+    def fold(self, batch: Batch) -> Any:
+        """A twelfth of what the first version gives."""
+        changes = METRIC_COUNTERS.fold(batch)
+        for change in changes.values():
+            change.amount /= 12
+        return changes
+
+    def write(self, connection: psycopg.Connection[Any], changes: Any) -> None:
+        """As the first version does."""
+        METRIC_COUNTERS.write(connection, changes)
+
+
+NEW_PROGRAM: tuple[Projection[Any], ...] = (MESSAGE_STATE, NewVersion(), DELIVERY_STATS)
+
+
+def events_counted(connection: psycopg.Connection[Any]) -> Any:
+    """By the counters."""
+    row = connection.execute(
+        "SELECT sum(value) FROM metric_counters WHERE metric = 'twilio_status_events_total'"
+    ).fetchone()
+    assert row is not None
+    return round(row[0], 6)
+
+
+def test_a_new_version_is_brought_up_by_a_rebuild(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
+    """The new program's runner stops the projection, and goes on with it by itself when it has been rebuilt."""
+    with live_projector(as_projector, NEW_PROGRAM):
+        reason = "SELECT failed_reason FROM projections WHERE name = 'metric_counters' AND failed_reason IS NOT NULL"
+        wait_until(lambda: connection.execute(reason).fetchone(), "the projection to stop")
+        append(projected, traffic(4, 20, 1001))
+        [result] = rebuild(as_owner, [NewVersion()])
+        assert (result.version, result.live_version) == (2, 1)
+        assert result.live_position != result.position
+        assert result.rows > 0
+        append(projected, traffic(4, 20, 2001))
+        wait_projected(connection)
+    assert connection.execute(
+        "SELECT version, failed_reason FROM projections WHERE name = 'metric_counters'"
+    ).fetchone() == (2, None)
+    assert connection.execute("SELECT position FROM log_head").fetchone() == (events_counted(connection) * 12,)
+
+
+def test_the_old_program_does_not_write_on_new_rows(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
+    """It runs on while the new program rebuilds; then it starts anew and leaves the projection alone."""
+    with live_projector(as_projector):
+        wait_projected(connection)
+        rebuild(as_owner, [NewVersion()])
+        counted = events_counted(connection)
+        append(projected, traffic(5, 20, 1001))
+        stopped = "SELECT failed_reason FROM projections WHERE name = 'metric_counters' AND failed_reason IS NOT NULL"
+        wait_until(lambda: connection.execute(stopped).fetchone(), "the old program to notice")
+        wait_until(
+            lambda: connection.execute(
+                "SELECT 1 FROM projections, log_head WHERE name = 'message_state' AND projections.position = log_head.position"
+            ).fetchone(),
+            "the others to go on",
+        )
+    assert connection.execute(stopped).fetchone() == (
+        "its rows are of version 2, the program's is 1: tracker rebuild metric_counters",
+    )
+    assert events_counted(connection) == counted
+
+
+def test_the_old_program_does_not_rebuild_new_rows(projected: str, as_owner: str) -> None:
+    """That would be a way back, which nobody asked for."""
+    rebuild(as_owner, [NewVersion()])
+    with pytest.raises(RebuildError, match="of version 2, this program's is 1"):
+        rebuild(as_owner)
+
+
+def test_a_projection_that_nobody_kept_yet(
+    database_url: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
+    """A rebuild fills it up to the end of the log; the runner goes on from there."""
+    append(database_url, traffic(6, 50))
+    results = rebuild(as_owner)
+    assert {(result.live_version, result.live_position) for result in results} == {(None, None)}
+    assert lag(connection) == 0
+    append(database_url, traffic(6, 50, 1001))
+    run(as_projector)
+    assert_exact(connection)
+
+
+class Poisoned:
+    """``metric_counters`` with a fold that raises at one event."""
+
+    name = "metric_counters"
+    version = 1
+    tables = ("metric_counters",)
+
+    def fold(self, batch: Batch) -> Any:
+        """Raises at position 61."""
+        if any(transition.position == 61 for transition in batch.transitions):
+            raise ValueError("to +14155238886")
+        return METRIC_COUNTERS.fold(batch)
+
+    def write(self, connection: psycopg.Connection[Any], changes: Any) -> None:
+        """As the real one does."""
+        METRIC_COUNTERS.write(connection, changes)
+
+
+def test_a_poison_event_ends_a_rebuild(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
+    """With the projection, the position and the reason. The live tables stay, and after the fix it goes on."""
+    before = dump(connection)
+    with pytest.raises(
+        RebuildError, match=r"metric_counters cannot take in the event at position 61: ValueError: to \+1415…"
+    ):
+        rebuild(as_owner, [MESSAGE_STATE, Poisoned()], batch_events=20)
+    assert dump(connection) == before
+    with rebuilding(as_owner, [MESSAGE_STATE, METRIC_COUNTERS], lambda *_: None) as work:
+        assert work.begin() == 60
+        work.fill()
+        assert work.compare(METRIC_COUNTERS).rows == 0
+
+
+def test_a_stopped_projection_is_brought_up(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
+    """A rebuild with the fixed fold passes the event, and the runner goes on behind it without a new start."""
+    connection.execute("DELETE FROM projections WHERE name = 'metric_counters'")
+    connection.execute("DELETE FROM metric_counters")
+    with live_projector(as_projector, (MESSAGE_STATE, Poisoned(), DELIVERY_STATS)):
+        stopped = "SELECT 1 FROM projections WHERE name = 'metric_counters' AND failed_position = 61"
+        wait_until(lambda: connection.execute(stopped).fetchone(), "the projection to stop")
+        [result] = rebuild(as_owner, [METRIC_COUNTERS])
+        assert (result.live_position, result.position > 61) == (60, True)
+        append(projected, traffic(7, 20, 1001))
+        wait_projected(connection)
+    assert_exact(connection)

