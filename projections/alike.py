@@ -4,8 +4,8 @@ from projections.transitions import Batch, Likeness, Transition
 
 
 def alike(batch: Batch) -> dict[Likeness, list[Transition]]:
-    """The batch's transitions in groups, each in the order given. Those of a group differ in nothing but the message, the position, the
-    times and ``error_code_after``; and whether a time is known is the same for all of them. Worked out once a batch.
+    """The batch's transitions in groups, each in the order given. Those of a group differ in nothing but the message, the position and
+    the times; and whether a time is known is the same for all of them. Worked out once a batch.
     """
     if batch.groups is None:
         batch.groups = _group(batch)
@@ -17,13 +17,7 @@ def _group(batch: Batch) -> dict[Likeness, list[Transition]]:
     for each in batch.transitions:
         # Runs for every event of the log: a tuple written out costs half of what a function that makes it would.
         key = (
-            each.status,
-            each.effect,
-            each.status_before,
-            each.status_after,
-            each.reached,
-            each.new_error_code,
-            each.error_code,
+            each.kind,
             each.channel,
             each.country,
             each.messaging_service_sid,

@@ -130,17 +130,17 @@ def _kind_of(likeness: Likeness, event: Transition) -> _Kind:
 
 def _kind(event: Transition) -> _Kind:
     names: list[CountName] = [*reached_by(event)]
-    if event.status_before is None:
+    if event.kind.status_before is None:
         names.append("messages")
-    if event.new_error_code:
+    if event.kind.new_error_code:
         names.append("errors")
-    if event.effect == "corrected":
+    if event.kind.effect == "corrected":
         names.append("corrected")
     return _Kind(
         channel_label(event.channel),
         event.country or "",
         service_group(event.messaging_service_sid),
-        error_code_group(event.error_code),
+        error_code_group(event.kind.error_code),
         [COUNTS.index(name) for name in names],
         completes_delivery(event),
     )

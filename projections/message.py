@@ -5,18 +5,14 @@ in any order, or some of them again, gives the same state; only the effects, whi
 on the order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from projections.fact import Fact, fact_of
+from projections.standing import Standing, Step, beginning
 from tracker.twilio.country import country_of
-from tracker.twilio.statuses import FINAL, UNKNOWN_PHASE
-
-Effect = Literal["decided", "late", "duplicate", "corrected", "unknown"]
-"""What an event did when it came. decided: the state is now what it says. corrected: the same, and a final outcome was changed by
-it. late: it says something new about what has passed. duplicate: it says nothing that was not said before. unknown: its status is
-none that we know."""
+from tracker.twilio.statuses import FINAL
 
 
 class Said(NamedTuple):
@@ -35,19 +31,6 @@ class Said(NamedTuple):
     received_at: datetime
 
 
-class Step(NamedTuple):
-    """What taking one event in did."""
-
-    effect: Effect
-    fact: Fact
-    status_before: str | None
-    """None: it was the message's first event."""
-    reached: bool
-    """Whether the message had never been said to have this status before."""
-    new_error_code: bool
-    """Whether this error code had never been said of the message before."""
-
-
 class Message:
     """The state of one message, as far as its events have been taken in. ``take_in`` makes it."""
 
@@ -56,14 +39,10 @@ class Message:
         "channel",
         "country",
         "decided_by",
-        "decided_fact",
         "delivered_at",
-        "error_code",
         "event_count",
-        "facts",
         "first_received_at",
         "from_address",
-        "has_code",
         "last_position",
         "last_received_at",
         "message_sid",
@@ -71,39 +50,47 @@ class Message:
         "raw_dlr_done_date",
         "route_fact",
         "sent_at",
+        "standing",
         "to_address",
     )
 
-    def __init__(self, said: Said, fact: Fact) -> None:
+    def __init__(self, said: Said, fact: Fact, standing: Standing) -> None:
         """The state before anything but the identity of this first event is known; ``take_in`` comes next."""
         self.message_sid = said.message_sid
-        self.facts: dict[str, Fact] = {}
-        self.error_code: str | None = None
-        self.has_code = False
-        """Whether any code has been said, of whatever status."""
+        self.standing = standing
         self.event_count = 0
         self.last_position = 0
         self.first_received_at = self.last_received_at = said.received_at
         self.sent_at: datetime | None = None
         self.delivered_at: datetime | None = None
-        self.decide(said, fact)
+        self.decided_by = said.position
+        self.raw_dlr_done_date = said.raw_dlr_done_date
         self.take_route(said, fact)
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """What was said, by identity."""
+        return self.standing.facts
+
+    @property
+    def decided_fact(self) -> Fact:
+        """What the deciding event says."""
+        return self.standing.decided
+
+    @property
+    def error_code(self) -> str | None:
+        """None when there is none."""
+        return self.standing.error_code
 
     @property
     def status(self) -> str:
         """What the deciding event says, in small letters."""
-        return self.decided_fact.status
+        return self.standing.decided.status
 
     @property
     def is_final(self) -> bool:
         """Whether an outcome has been reached."""
-        return self.decided_fact.status in FINAL
-
-    def decide(self, said: Said, fact: Fact) -> None:
-        """Let this event decide."""
-        self.decided_fact = fact
-        self.decided_by = said.position
-        self.raw_dlr_done_date = said.raw_dlr_done_date
+        return self.standing.decided.status in FINAL
 
     def take_route(self, said: Said, fact: Fact) -> None:
         """Take the addresses that this event gives."""
@@ -121,22 +108,21 @@ def take_in(message: Message | None, said: Said) -> tuple[Message, Step]:
     """Take one event in: the message as it is now (the same object, changed, or a new one for its first event), and what the
     event did. Events of one message may be given in any order, each position once."""
     fact = fact_of(said.status, said.error_code, said.raw_dlr_done_date, said.received_at)
+    position = said.position
     if message is None:
-        message = Message(said, fact)
-        step = Step("unknown" if fact.phase == UNKNOWN_PHASE else "decided", fact, None, True, fact.error_code != "")
+        step = beginning().step(fact)
+        message = Message(said, fact, step.standing)
     else:
-        step = _compare(message, fact)
-        _update_decision(message, said, fact)
+        step = message.standing.step(fact)
+        # The greatest fact decides; of several events that state it, the first in the log.
+        if step.decides or (step.confirms and position < message.decided_by):
+            message.decided_by = position
+            message.raw_dlr_done_date = said.raw_dlr_done_date
+        message.standing = step.standing
         _update_route(message, said, fact)
-    _update_times(message, said, fact)
-    if fact.identity not in message.facts:
-        message.facts[fact.identity] = fact
-        if fact.error_code:
-            message.has_code = True
-        if message.has_code:
-            message.error_code = _error_code(message)
+    _update_times(message, said.received_at, fact.status)
     message.event_count += 1
-    message.last_position = max(message.last_position, said.position)
+    message.last_position = max(message.last_position, position)
     return message, step
 
 
@@ -148,55 +134,6 @@ def fold(events: Iterable[Said]) -> tuple[Message | None, list[Step]]:
         message, step = take_in(message, said)
         steps.append(step)
     return message, steps
-
-
-def _compare(message: Message, fact: Fact) -> Step:
-    """What an event that states ``fact`` does to a message that has events already."""
-    before = message.decided_fact
-    known = message.facts
-    if fact.identity in known:
-        return Step("unknown" if fact.phase == UNKNOWN_PHASE else "duplicate", fact, before.status, False, False)
-    reached = True
-    new_error_code = fact.error_code != ""
-    for other in known.values():
-        if other.status == fact.status:
-            reached = False
-        if other.error_code == fact.error_code:
-            new_error_code = False
-    return Step(_effect(fact, before, known.values(), reached), fact, before.status, reached, new_error_code)
-
-
-def _effect(fact: Fact, before: Fact, known: Iterable[Fact], reached: bool) -> Effect:
-    if fact.phase == UNKNOWN_PHASE:
-        return "unknown"
-    if not reached and any(fact.repeats(other) for other in known):
-        return "duplicate"
-    if fact.key < before.key:
-        return "late"
-    # Reading confirms a delivery; everything else that replaces an outcome changes it.
-    changes_outcome = (
-        before.status in FINAL
-        and fact.status != before.status
-        and (before.status, fact.status) != ("delivered", "read")
-    )
-    return "corrected" if changes_outcome else "decided"
-
-
-def _update_decision(message: Message, said: Said, fact: Fact) -> None:
-    """The greatest fact decides; of several events that state it, the first in the log."""
-    decided = message.decided_fact
-    if fact.key > decided.key or (fact.identity == decided.identity and said.position < message.decided_by):
-        message.decide(said, fact)
-
-
-def _error_code(message: Message) -> str | None:
-    """The deciding fact's code or, when it has none, the one that was said last of the same status: a repetition that brings a
-    date but no code erases nothing."""
-    decided = message.decided_fact
-    if decided.error_code or len(message.facts) == 1:
-        return decided.error_code or None
-    coded = [fact for fact in message.facts.values() if fact.status == decided.status and fact.error_code]
-    return max(coded, key=lambda fact: fact.key).error_code if coded else None
 
 
 def _update_route(message: Message, said: Said, fact: Fact) -> None:
@@ -230,13 +167,13 @@ def _texts(source: Said | Message) -> tuple[str, ...]:
     )
 
 
-def _update_times(message: Message, said: Said, fact: Fact) -> None:
-    received_at = said.received_at
+def _update_times(message: Message, received_at: datetime, status: str) -> None:
     if received_at < message.first_received_at:
         message.first_received_at = received_at
     elif received_at > message.last_received_at:
         message.last_received_at = received_at
-    if fact.status == "sent":
-        message.sent_at = received_at if message.sent_at is None else min(message.sent_at, received_at)
-    elif fact.status == "delivered":
-        message.delivered_at = received_at if message.delivered_at is None else min(message.delivered_at, received_at)
+    if status == "sent":
+        if message.sent_at is None or received_at < message.sent_at:
+            message.sent_at = received_at
+    elif status == "delivered" and (message.delivered_at is None or received_at < message.delivered_at):
+        message.delivered_at = received_at

@@ -122,19 +122,19 @@ def _counted_by(likeness: Likeness, event: Transition) -> Sequence[tuple[Series,
 
 def _count(event: Transition) -> Iterator[tuple[Series, Decimal]]:
     """The series that count an event, but for latencies, and what it adds to each."""
-    channel = channel_label(event.channel)
-    yield _series("twilio_status_events_total", status=status_label(event.status), effect=event.effect), _ONE
-    if event.status_before != event.status_after:
-        if event.status_before is not None and event.status_before not in FINAL:
-            yield _series("twilio_messages_open", status=status_label(event.status_before)), -_ONE
-        if event.status_after not in FINAL:
-            yield _series("twilio_messages_open", status=status_label(event.status_after)), _ONE
+    did, channel = event.kind, channel_label(event.channel)
+    yield _series("twilio_status_events_total", status=status_label(did.status), effect=did.effect), _ONE
+    if did.status_before != did.status_after:
+        if did.status_before is not None and did.status_before not in FINAL:
+            yield _series("twilio_messages_open", status=status_label(did.status_before)), -_ONE
+        if did.status_after not in FINAL:
+            yield _series("twilio_messages_open", status=status_label(did.status_after)), _ONE
     for status in reached_by(event):
         yield _series(f"twilio_messages_{status}_total", channel=channel, country=country_label(event.country)), _ONE
-    if event.reached and event.status == "failed" and failed_fee_applies(event.error_code):
+    if did.reached and did.status == "failed" and failed_fee_applies(did.error_code):
         yield _series("twilio_failed_message_fees_usd_total"), _FEE
-    if event.error_code and event.new_error_code:
-        yield _series("twilio_message_errors_total", error_code=metric_label(event.error_code), channel=channel), _ONE
+    if did.error_code and did.new_error_code:
+        yield _series("twilio_message_errors_total", error_code=metric_label(did.error_code), channel=channel), _ONE
 
 
 def _add_latencies(changes: _Changes, group: Sequence[Transition]) -> None:

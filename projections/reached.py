@@ -27,12 +27,13 @@ def reached_by(transition: Transition) -> tuple[Reached, ...]:
     Reading implies delivery: a message that is read before it is said to be delivered counts as delivered at that moment, and not
     again when the late ``delivered`` comes.
     """
-    if not transition.reached:
+    did = transition.kind
+    if not did.reached:
         return _NOTHING
-    status = transition.status
+    status = did.status
     if status == "delivered":
         # Nothing decides over read, so this tells whether it was said before.
-        return _NOTHING if transition.status_before == "read" else _DELIVERED
+        return _NOTHING if did.status_before == "read" else _DELIVERED
     if status == "read":
         return _DELIVERED_AND_READ if transition.delivered_at is None else _READ
     return _ALONE.get(status, _NOTHING)
@@ -41,8 +42,8 @@ def reached_by(transition: Transition) -> tuple[Reached, ...]:
 def completes_delivery(transition: Transition) -> bool:
     """Whether the message is now known to have been sent and delivered, for the first time. A ``delivered`` may come first."""
     return (
-        transition.reached
-        and transition.status in {"sent", "delivered"}
+        transition.kind.reached
+        and transition.kind.status in {"sent", "delivered"}
         and transition.sent_at is not None
         and transition.delivered_at is not None
     )

@@ -11,7 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from projections.message import Effect, Message, Said, take_in
+from projections.message import Message, Said, take_in
+from projections.standing import Kind
 
 MAX_MESSAGES = 40_000
 """Messages kept in memory at most, about a kilobyte each."""
@@ -26,23 +27,12 @@ class Transition(msgspec.Struct, gc=False, frozen=True):
     position: int
     message_sid: str
     received_at: datetime
-    status: str
-    """The event's, in small letters."""
-    error_code: str | None
-    """The event's."""
-    effect: Effect
-    reached: bool
-    """Whether the message had never been said to have this status before."""
-    new_error_code: bool
-    """Whether this error code had never been said of the message before."""
-    status_before: str | None
-    """The message's; None: this is its first event."""
-    status_after: str
+    kind: Kind
+    """What it did."""
     channel: str
+    """The message's, as all that follows."""
     country: str | None
     messaging_service_sid: str | None
-    error_code_after: str | None
-    """The message's."""
     sent_at: datetime | None
     delivered_at: datetime | None
 
@@ -82,24 +72,18 @@ class Messages:
         changed: dict[str, Message] = {}
         transitions: list[Transition] = []
         for said in events:
-            message, step = take_in(known.get(said.message_sid), said)
-            known[said.message_sid] = changed[said.message_sid] = message
+            message_sid = said.message_sid
+            message, step = take_in(known.get(message_sid), said)
+            known[message_sid] = changed[message_sid] = message
             transitions.append(
                 Transition(
                     said.position,
-                    said.message_sid,
+                    message_sid,
                     said.received_at,
-                    step.fact.status,
-                    said.error_code,
-                    step.effect,
-                    step.reached,
-                    step.new_error_code,
-                    step.status_before,
-                    message.decided_fact.status,
+                    step.kind,
                     message.channel,
                     message.country,
                     message.messaging_service_sid,
-                    message.error_code,
                     message.sent_at,
                     message.delivered_at,
                 )

@@ -29,8 +29,9 @@ OUTCOMES = ("canceled", "failed", "undelivered", "partially_delivered", "receive
 def state(message: Message | None) -> dict[str, Any]:
     """Everything that is known of a message, but for the order in which its facts became known."""
     assert message is not None
-    attributes = {name: getattr(message, name) for name in Message.__slots__}
-    return attributes | {"facts": set(message.facts), "status": message.status, "is_final": message.is_final}
+    attributes = {name: getattr(message, name) for name in Message.__slots__ if name != "standing"}
+    said = {"facts": set(message.facts), "decided_fact": message.decided_fact, "error_code": message.error_code}
+    return attributes | said | {"status": message.status, "is_final": message.is_final}
 
 
 def state_of(history: Iterable[Said]) -> dict[str, Any]:
@@ -277,7 +278,7 @@ def test_what_each_event_does(
     """In the order of arrival; and what is known after all of them."""
     message, steps = fold(spoken(sequence))
     assert message is not None
-    assert " ".join(step.effect for step in steps) == effects
+    assert " ".join(step.kind.effect for step in steps) == effects
     assert (message.status, message.error_code, message.decided_by) == (status, error_code, decided_by)
 
 
@@ -325,17 +326,17 @@ def test_what_is_reached_is_reached_once() -> None:
     _, steps = fold(
         spoken(["sent", "delivered", "sent", "undelivered 30003", "undelivered 30005", "failed 30003", "delivered"])
     )
-    assert [step.reached for step in steps] == [True, True, False, True, False, True, False]
-    assert [step.new_error_code for step in steps] == [False, False, False, True, True, False, False]
-    assert [step.status_before for step in steps] == [None, "sent", *["delivered"] * 5]
+    assert [step.kind.reached for step in steps] == [True, True, False, True, False, True, False]
+    assert [step.kind.new_error_code for step in steps] == [False, False, False, True, True, False, False]
+    assert [step.kind.status_before for step in steps] == [None, "sent", *["delivered"] * 5]
 
 
 @given(histories())
 def test_each_status_and_each_code_is_new_exactly_once(history: list[Said]) -> None:
     """However often it is said."""
     _, steps = fold(history)
-    statuses = [step.fact.status for step in steps if step.reached]
-    codes = [step.fact.error_code for step in steps if step.new_error_code]
+    statuses = [step.fact.status for step in steps if step.kind.reached]
+    codes = [step.fact.error_code for step in steps if step.kind.new_error_code]
     assert sorted(statuses) == sorted({said.status.strip().lower() for said in history})
     assert sorted(codes) == sorted({said.error_code for said in history if said.error_code})
 
@@ -346,7 +347,7 @@ def test_effects_tell_what_happened_to_the_state(history: list[Said], added: Sai
     """Decided and corrected change what decides, late and duplicate do not, and a duplicate adds no fact to the status."""
     before = state_of(history)
     message, steps = fold([*history, added])
-    after, effect = state(message), steps[-1].effect
+    after, effect = state(message), steps[-1].kind.effect
     known = key(added)[0] != 0
     assert (effect == "unknown") == (not known)
     if known:

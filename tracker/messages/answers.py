@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from projections.message import Effect, Message
+from projections.message import Message
+from projections.standing import Effect
 from tracker.log.event import Event, Source
 from tracker.messages.history import History
 from tracker.twilio.done_date import parse_done_date

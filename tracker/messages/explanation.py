@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from projections.fact import Fact
-from projections.message import Message, Step
+from projections.message import Message
+from projections.standing import Step
 from tracker.twilio.done_date import parse_done_date
 from tracker.twilio.statuses import UNKNOWN_PHASE
 
@@ -43,11 +44,11 @@ def explain(
     said_at: position of the first event before this one that stated each fact.
     """
     said = f"Position {position} said {name(step.fact)}"
-    if step.effect == "unknown":
+    if step.kind.effect == "unknown":
         return f"{said}, a status that is not known here: kept, and {_meaning_of_unknown(after)}."
     if before is None:
         return None
-    if step.effect == "duplicate":
+    if step.kind.effect == "duplicate":
         repeated = _repeated(step.fact, said_at)
         return f"Position {position} repeats what position {repeated} had said: duplicate, {_stays(after)}."
     sentence = _compare(said, step, before, after)
@@ -57,11 +58,11 @@ def explain(
 def _compare(said: str, step: Step, before: Before, after: Message) -> str | None:
     """About an event that says something new of a known status."""
     earlier = f"position {before.decided_by} had said {name(before.fact)}"
-    if step.effect == "late":
+    if step.kind.effect == "late":
         brought = "" if after.error_code == before.error_code else f", now with the error code {after.error_code}"
         return f"{said} after {earlier}: late, {_stays(after)}{brought}"
     reason = reason_for(step.fact, before.fact)
-    if step.effect == "corrected":
+    if step.kind.effect == "corrected":
         return f"{said} after {earlier}: it corrects the outcome, because {reason}"
     return f"{said} again and decides now, because {reason}" if before.fact.status == step.fact.status else None
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from projections.fact import Fact
-from projections.message import Effect, Message, Said, fold, take_in
+from projections.message import Message, Said, fold, take_in
+from projections.standing import Effect
 from tracker.log.event import Event
 from tracker.messages.as_of import AsOf, Clock, first_time
 from tracker.messages.explanation import Before, explain, why_decided
@@ -62,7 +63,7 @@ def _entries(events: Iterable[Event]) -> list[Entry]:
     for event in events:
         before = None if message is None else Before.of(message)
         message, step = take_in(message, _said(event))
-        entries.append(Entry(event, step.effect, explain(event.position, step, before, said_at, message)))
+        entries.append(Entry(event, step.kind.effect, explain(event.position, step, before, said_at, message)))
         said_at.setdefault(step.fact, event.position)
     return entries
 

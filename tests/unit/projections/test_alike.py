@@ -9,30 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.alike import alike
+from projections.standing import Kind, kind_of
 from projections.transitions import Batch, Transition
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
-EVENT = Transition(
-    position=1,
-    message_sid="SM1",
-    received_at=NOON,
-    status="sent",
-    error_code=None,
-    effect="decided",
-    reached=True,
-    new_error_code=False,
-    status_before="queued",
-    status_after="sent",
-    channel="sms",
-    country="US",
-    messaging_service_sid=None,
-    error_code_after=None,
-    sent_at=NOON,
-    delivered_at=None,
-)
+DID: dict[str, Any] = {
+    "status": "sent",
+    "error_code": "",
+    "effect": "decided",
+    "reached": True,
+    "new_error_code": False,
+    "status_before": "queued",
+    "status_after": "sent",
+}
 
-APART: dict[str, Any] = {
+OTHERWISE: dict[str, Any] = {
     "status": "delivered",
     "error_code": "30003",
     "effect": "late",
@@ -40,6 +32,23 @@ APART: dict[str, Any] = {
     "new_error_code": True,
     "status_before": None,
     "status_after": "delivered",
+}
+"""Another value of each."""
+
+EVENT = Transition(
+    position=1,
+    message_sid="SM1",
+    received_at=NOON,
+    kind=kind_of(**DID),
+    channel="sms",
+    country="US",
+    messaging_service_sid=None,
+    sent_at=NOON,
+    delivered_at=None,
+)
+
+APART: dict[str, Any] = {
+    "kind": kind_of(**{**DID, "effect": "late"}),
     "channel": "rcs",
     "country": None,
     "messaging_service_sid": "MG1",
@@ -52,7 +61,6 @@ TOGETHER: dict[str, Any] = {
     "position": 2,
     "message_sid": "SM2",
     "received_at": NOON + timedelta(days=1),
-    "error_code_after": "30003",
     "sent_at": NOON + timedelta(days=1),
 }
 """Another value of what they do not ask, or ask of each."""
@@ -67,6 +75,18 @@ def changed(name: str, value: Any) -> Transition:
 def test_what_counts_otherwise_is_apart(name: str, value: Any) -> None:
     """One difference is enough."""
     assert [len(group) for group in alike(Batch([EVENT, changed(name, value)], [])).values()] == [1, 1]
+
+
+@pytest.mark.parametrize(("name", "value"), OTHERWISE.items(), ids=OTHERWISE.keys())
+def test_whoever_did_something_else_is_of_another_kind(name: str, value: Any) -> None:
+    """Whatever it is; and of the same kind who did the same."""
+    assert kind_of(**{**DID, name: value}) is not EVENT.kind
+    assert kind_of(**DID) is EVENT.kind
+
+
+def test_a_kind_is_told_by_all_that_it_says() -> None:
+    """What is added to kinds is to be thought of here."""
+    assert set(Kind.__slots__) == DID.keys() == OTHERWISE.keys()
 
 
 @pytest.mark.parametrize(("name", "value"), TOGETHER.items(), ids=TOGETHER.keys())
