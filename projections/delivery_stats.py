@@ -80,6 +80,19 @@ class DeliveryStats:
                 _digest(changes.latencies, kind, group)
         return changes
 
+    def merge(self, changes: Sequence[StatsChanges]) -> StatsChanges:
+        """Their sums."""
+        total = StatsChanges({}, {})
+        for each in changes:
+            for key, row in each.counts.items():
+                known = total.counts.get(key)
+                total.counts[key] = (
+                    row if known is None else [one + other for one, other in zip(known, row, strict=True)]
+                )
+            for place, messages in each.latencies.items():
+                total.latencies[place] = total.latencies.get(place, 0) + messages
+        return total
+
     def write(self, connection: Connection, changes: StatsChanges) -> None:
         """Add it."""
         if changes.counts:

@@ -6,7 +6,7 @@ from projections.message import Message
 from projections.projection import Connection
 from projections.transitions import Batch
 from tracker.database.queries import query
-from tracker.log.packing import PackedArray, pack_bool, pack_datetimes, pack_few, pack_int8, pack_text
+from tracker.log.packing import PackedArray, join, pack_bool, pack_datetimes, pack_few, pack_int8, pack_text
 
 
 class MessageState:
@@ -19,6 +19,10 @@ class MessageState:
     def fold(self, batch: Batch) -> dict[str, PackedArray]:
         """The rows as columns, because that is how they travel."""
         return _columns(batch.messages)
+
+    def merge(self, changes: Sequence[dict[str, PackedArray]]) -> dict[str, PackedArray]:
+        """All rows: none of them is of the same message."""
+        return {name: join([columns[name] for columns in changes]) for name in changes[0]}
 
     def write(self, connection: Connection, changes: dict[str, PackedArray]) -> None:
         """Insert or overwrite the rows."""

@@ -81,6 +81,14 @@ class MetricCounters:
                 _add_latencies(changes, group)
         return changes
 
+    def merge(self, changes: Sequence[dict[Series, Change]]) -> dict[Series, Change]:
+        """Their sums, each series with the first and the last event of all."""
+        total: _Changes = {}
+        for each in changes:
+            for series, change in each.items():
+                _merge(total, series, change)
+        return total
+
     def write(self, connection: Connection, changes: dict[Series, Change]) -> None:
         """Add it."""
         columns = {
@@ -99,15 +107,20 @@ def _add(
     changes: _Changes, series: Series, events: Sequence[Transition], amount: Decimal, last_amount: Decimal
 ) -> None:
     """Add what these events, in log order, add to a series. last_amount: what the last one of them does."""
+    _merge(changes, series, Change(amount, events[0], events[-1], last_amount))
+
+
+def _merge(changes: _Changes, series: Series, added: Change) -> None:
+    """Add to a series what other events add, before, after or between those that were counted."""
     change = changes.get(series)
     if change is None:
-        changes[series] = Change(amount, events[0], events[-1], last_amount)
+        changes[series] = added
         return
-    change.amount += amount
-    if events[0].position < change.first.position:
-        change.first = events[0]
-    if events[-1].position > change.last.position:
-        change.last, change.last_amount = events[-1], last_amount
+    change.amount += added.amount
+    if added.first.position < change.first.position:
+        change.first = added.first
+    if added.last.position > change.last.position:
+        change.last, change.last_amount = added.last, added.last_amount
 
 
 def _counted_by(likeness: Likeness, event: Transition) -> Sequence[tuple[Series, Decimal]]:

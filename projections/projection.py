@@ -1,5 +1,6 @@
 """What a projection is: a name, a version, tables, a pure fold, and a thin shell that writes what the fold gave."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -36,6 +37,11 @@ class Projection(Protocol[Changes]):
 
     def fold(self, batch: Batch) -> Changes:
         """What the batch changes. Pure: no I/O, no clock, and the same for one batch as for its parts one after the other."""
+        ...
+
+    def merge(self, changes: Sequence[Changes]) -> Changes:
+        """What several folds change together, which were of different messages and of the same stretch of the log. Pure, and in
+        whatever order they are given; they may be changed by it."""
         ...
 
     def write(self, connection: Connection, changes: Changes) -> None:

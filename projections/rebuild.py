@@ -9,7 +9,8 @@ came since, and switches. What was filled is kept when the process dies, and the
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, Protocol
 
 import msgspec
 import psycopg
@@ -18,15 +19,18 @@ from psycopg import IsolationLevel
 from psycopg.rows import class_row, scalar_row
 
 from projections.comparison import Rebuilt, TableDifferences
+from projections.folding import MAX_MESSAGES
 from projections.message import Said
-from projections.pipeline import BATCH_EVENTS, MAX_MESSAGES, Connection, Pipeline, write
-from projections.projection import Projection
+from projections.pipeline import BATCH_EVENTS, Pipeline
+from projections.projection import Connection, Projection
 from projections.runner import explain, read_earlier_events, read_events
+from projections.session import rebuild_session
+from projections.shares import MANY_EVENTS, Shares, sharing, usual_shares
 from projections.transitions import Messages
+from projections.writing import OnBatch, write
 from tracker.database.queries import query
 from tracker.errors import DatabaseUnavailableError, MigrationError, RebuildError
 from tracker.garbage import rare_collections
-from tracker.log.packing import register_packed_arrays
 
 _log = structlog.get_logger()
 
@@ -46,6 +50,15 @@ OnProgress = Callable[[int, int, int], object]
 position to be reached."""
 
 
+class Taker(Protocol):
+    """Takes a stretch of the log in: a ``Pipeline``, or several processes."""
+
+    def take_in(self, group: Sequence[Projection[Any]], position: int, until: int, on_batch: OnBatch) -> None:
+        """The events from the one after ``position`` to ``until``, or to the first gap, for projections that all stand at ``position``.
+        Raises RebuildError."""
+        ...
+
+
 class Target(msgspec.Struct, frozen=True):
     """How far a rebuild goes."""
 
@@ -62,17 +75,19 @@ class Rebuild:
     def __init__(
         self,
         connection: Connection,
-        pipeline: Pipeline,
+        taker: Callable[[int], Taker],
         projections: Sequence[Projection[Any]],
         on_progress: OnProgress,
     ) -> None:
-        """connection: in autocommit mode, as the owner of the tables, set to the rebuild's tables."""
+        """connection: a rebuild's session. taker: who takes in so many events."""
         self._connection = connection
-        self._pipeline = pipeline
+        self._taker = taker
         # By name, as the runner does: so neither waits for the other in a circle.
         self._projections = sorted(projections, key=lambda projection: projection.name)
         self._positions: dict[str, int] = {}
         self._on_progress = on_progress
+        self.filling_seconds = 0.0
+        """How long events have been taken in, before the new tables were indexed and compared."""
 
     def begin(self, *, restart: bool = False) -> int:
         """Create the tables, or find those of a rebuild that was interrupted, unless it is to restart. Returns the position from which
@@ -173,7 +188,9 @@ class Rebuild:
                 self._positions[projection.name] = position
             self._on_progress(events, position, last)
 
-        self._pipeline.take_in(group, start, until, on_batch)
+        started = time.monotonic()
+        self._taker(until - start).take_in(group, start, until, on_batch)
+        self.filling_seconds += time.monotonic() - started
         if self._positions[group[0].name] < until:
             raise _gap(self._positions[group[0].name])
 
@@ -227,28 +244,43 @@ def rebuilding(
     *,
     batch_events: int = BATCH_EVENTS,
     max_messages: int = MAX_MESSAGES,
+    processes: int | None = None,
+    many_events: int = MANY_EVENTS,
 ) -> Iterator[Rebuild]:
     """A rebuild of these projections; the connections are closed when the block ends.
 
-    conninfo: as the owner of the tables.
+    conninfo: as the owner of the tables. processes: that fold stretches of many events; None for as many as there are processors, up to
+    MAX_SHARES.
 
     Raises RebuildError when another rebuild is under way on this database, DatabaseUnavailableError when there is none, MigrationError
     when it lacks our tables.
     """
+    count = usual_shares() if processes is None else processes
     with ExitStack() as stack, _explained():
-        control = stack.enter_context(_connect(conninfo, "on"))
+        control = stack.enter_context(rebuild_session(conninfo, "on"))
         acquired = control.execute(query("try_rebuild_lock"), {"key": REBUILD_LOCK}).fetchone()
         if acquired is None or not acquired[0]:
             raise RebuildError("Another rebuild is under way on this database: wait until it has finished.")
+        writer = stack.enter_context(rebuild_session(conninfo, "off"))
         pipeline = Pipeline(
-            stack.enter_context(_connect(conninfo, "off")),
-            stack.enter_context(_connect(conninfo, "off")),
+            stack.enter_context(rebuild_session(conninfo, "off")),
+            writer,
             control,
             batch_events=batch_events,
             max_messages=max_messages,
         )
         stack.enter_context(rare_collections(500_000))
-        yield Rebuild(control, pipeline, projections, on_progress)
+
+        @cache
+        def shares() -> Shares:
+            return stack.enter_context(
+                sharing(conninfo, count, writer, batch_events=batch_events, max_messages=max_messages)
+            )
+
+        def taker(events: int) -> Taker:
+            return shares() if count > 1 and events >= many_events else pipeline
+
+        yield Rebuild(control, taker, projections, on_progress)
 
 
 @contextmanager
@@ -264,11 +296,3 @@ def _explained() -> Iterator[None]:
         ) from error
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(f"No connection to the database: {error}") from error
-
-
-@contextmanager
-def _connect(conninfo: str, synchronous_commit: str) -> Iterator[Connection]:
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        register_packed_arrays(connection)
-        connection.execute(query("use_rebuild_tables"), {"synchronous_commit": synchronous_commit})
-        yield connection

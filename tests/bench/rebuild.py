@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import psutil
 
 from tests.bench.progress import Progress
@@ -13,7 +14,6 @@ from tests.bench.results import Rebuild
 from tests.bench.seed import SeededLog
 from tests.bench.servers import running
 from tests.bench.wrk import BenchError
-from tracker.cli import COMMANDS
 
 SAMPLE_SECONDS: Final = 0.05
 
@@ -24,16 +24,16 @@ MEBIBYTE: Final = 2**20
 
 
 def measure_rebuild(log: SeededLog, directory: Path, progress: Progress) -> Rebuild:
-    """Project the whole log once, then rebuild it; without a rebuild command the former is the rebuild."""
-    first = _run(["project", "--once"], log, directory, progress)
-    return _run(["rebuild"], log, directory, progress) if "rebuild" in COMMANDS else first
+    """Project the whole log once, then rebuild it."""
+    _run(["project", "--once"], log, directory, progress)
+    return _run(["rebuild", "--json"], log, directory, progress)
 
 
 def _run(arguments: list[str], log: SeededLog, directory: Path, progress: Progress) -> Rebuild:
     command = [sys.executable, "-m", "tracker", *arguments]
     said = directory / f"{arguments[0]}.log"
     environment = {"DATABASE_URL": log.url, "TRACKER_DATA_DIR": str(directory / "unused")}
-    how = f"tracker {' '.join(arguments)}"
+    how = f"tracker {arguments[0]}"
     with progress.task(f"{how} of {log.size:,} events"), running(command, said, environment=environment) as process:
         started = time.monotonic()
         memory = [(started, _memory(process))]
@@ -49,7 +49,14 @@ def _run(arguments: list[str], log: SeededLog, directory: Path, progress: Progre
     memory = [(when, size) for when, size in memory if size]
     parts = {"10%": 0.1, "50%": 0.5, "100%": 1.0}
     at = {name: max(size for when, size in memory if when <= started + seconds * part) for name, part in parts.items()}
-    return Rebuild(how, log.size, seconds, {**at, "peak": max(size for _, size in memory)})
+    filling = _filling_seconds(said) if "--json" in arguments else seconds
+    return Rebuild(how, log.size, seconds, filling, {**at, "peak": max(size for _, size in memory)})
+
+
+def _filling_seconds(said: Path) -> float:
+    """As the command reports it, among lines of its log."""
+    (report,) = [line for line in said.read_bytes().splitlines() if b'"filling_seconds"' in line]
+    return float(msgspec.json.decode(report)["filling_seconds"])
 
 
 def _memory(process: "subprocess.Popen[bytes]") -> float:

@@ -118,7 +118,10 @@ def _rebuild_line(results: Results) -> str:
         f"{size:.0f} MiB at {when}" if when != "peak" else f"{size:.0f} at most"
         for when, size in rebuild.memory_mib.items()
     )
-    took = f"{rebuild.events:,} events in {rebuild.seconds:.1f} s, {rebuild.rate:,.0f} a second"
+    took = (
+        f"{rebuild.events:,} events taken in, in {rebuild.filling_seconds:.1f} s, {rebuild.rate:,.0f} a second; "
+        f"{rebuild.seconds:.1f} s in all, {rebuild.events / rebuild.seconds:,.0f} a second"
+    )
     return f"{rebuild.how}: {took}; memory {memory}."
 
 

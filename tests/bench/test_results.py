@@ -23,7 +23,7 @@ def results_of(tracker: float = 6_000, **others: float) -> Results:
     p99 = {"tracker": others.get("p99_ms", 30.0)}
     comparison = Comparison(10, 64, {name: [round_of(rates[name], p99.get(name, 10.0))] for name in NAMES})
     rebuild = Rebuild(
-        "tracker rebuild", 1_000_000, 1_000_000 / others.get("rebuild", 48_000),
+        "tracker rebuild", 1_000_000, 30.0, 1_000_000 / others.get("rebuild", 48_000),
         {"10%": 60.0, "50%": 100.0, "100%": others.get("memory", 115.0), "peak": 130.0},
     )  # fmt: skip
     histories = [History(10_000, 400, 2.0, 4.0), History(1_000_000, 400, others.get("history", 4.0), 8.0)]
@@ -45,7 +45,7 @@ def test_what_reaches_every_target_passes() -> None:
     ("change", "claim"),
     [
         ({"p99_ms": 30.1}, "p99 of (d) / (a)"),
-        ({"rebuild": 47_900}, "rate of a rebuild / (d)"),
+        ({"rebuild": 47_900}, "rate at which a rebuild takes in events / (d)"),
         ({"memory": 115.1}, "memory of a rebuild at its end / half-way"),
         ({"history": 4.01}, "history among 1,000,000 events / 10,000"),
     ],
@@ -81,7 +81,7 @@ def test_a_part_that_was_not_measured_is_not_judged() -> None:
     whole = results_of()
     assert verdicts(Results(whole.started_at, MACHINE, False)) == []
     assert whole.rebuild
-    small = Rebuild("tracker rebuild", 100_000, 1.0, whole.rebuild.memory_mib)
+    small = Rebuild("tracker rebuild", 100_000, 1.0, 1.0, whole.rebuild.memory_mib)
     assert verdicts(Results(whole.started_at, MACHINE, True, rebuild=small)) == []
 
 

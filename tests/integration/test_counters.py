@@ -111,6 +111,10 @@ class DyingProjection:
         self._kill()
         return self._projection.fold(batch)
 
+    def merge(self, changes: Sequence[Any]) -> Any:
+        """As the real one does."""
+        return self._projection.merge(changes)
+
     def write(self, connection: psycopg.Connection[Any], changes: Any) -> None:
         """Perhaps dies between the writes of one projection and the next, or between the last and the commit."""
         self._kill()

@@ -16,6 +16,7 @@ from tracker.log.packing import (
     BYTEA_OID,
     UUID_OID,
     PackedArray,
+    join,
     pack_bytes,
     pack_text,
     pack_times,
@@ -53,6 +54,15 @@ def echo(connection: psycopg.Connection[Any], array: PackedArray) -> tuple[list[
 def test_text(packed: psycopg.Connection[Any], values: list[str | None]) -> None:
     """Of any length, any Unicode, and NULL."""
     assert echo(packed, pack_text(values)) == (values, "text[]")
+
+
+@given(st.lists(st.lists(st.none() | storable), min_size=1, max_size=5))
+def test_arrays_are_joined(packed: psycopg.Connection[Any], parts: list[list[str | None]]) -> None:
+    """All elements in their order, those of empty arrays too."""
+    assert echo(packed, join([pack_text(part) for part in parts])) == (
+        [each for part in parts for each in part],
+        "text[]",
+    )
 
 
 def test_text_that_utf8_cannot_say(packed: psycopg.Connection[Any]) -> None:

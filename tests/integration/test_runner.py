@@ -36,6 +36,10 @@ class Renamed:
         """As the real one does."""
         return METRIC_COUNTERS.fold(batch)
 
+    def merge(self, changes: Sequence[Any]) -> Any:
+        """As the real one does."""
+        return METRIC_COUNTERS.merge(changes)
+
     def write(self, connection: psycopg.Connection[Any], changes: Any) -> None:
         """As the real one does."""
         METRIC_COUNTERS.write(connection, changes)

@@ -1,5 +1,6 @@
 """``tracker rebuild``: compute projections again from the log, compare, and switch."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from projections.rebuild import Rebuild, rebuilding
 from tracker.commands.rebuild_report import Report, show
 from tracker.database.connections import conninfo
 from tracker.database.embedded import open_database
+from tracker.processes import NICENESS
 from tracker.settings import load_settings
 
 
@@ -25,21 +27,28 @@ from tracker.settings import load_settings
 @click.argument("names", nargs=-1, type=click.Choice([projection.name for projection in PROJECTIONS]))
 @click.option("--check", is_flag=True, help="Compare only: the live tables stay. Exit code 1: there are differences.")
 @click.option("--restart", is_flag=True, help="Begin anew instead of where an interrupted rebuild stopped.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="Processes that fold a long log.  [default: one a processor, up to 4]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was rebuilt and what differed as JSON.")
-def command(names: tuple[str, ...], check: bool, restart: bool, as_json: bool) -> None:
+def command(names: tuple[str, ...], check: bool, restart: bool, processes: int | None, as_json: bool) -> None:
     """Compute projections again from the log, beside the live ones, compare, and switch.
 
     All of them, or those that are named. Callbacks are taken and projections kept meanwhile. A rebuild that was
     interrupted goes on where it stopped. It needs the user who owns the tables.
     """
+    # Whatever answers callbacks goes first.
+    os.nice(NICENESS)
     settings = load_settings()
     projections = [projection for projection in PROJECTIONS if not names or projection.name in names]
     url = settings.database_url.get_secret_value() if settings.database_url else None
     with open_database(url, settings.data_dir) as database_url, _Meter(Console(stderr=True)) as meter:
         info = conninfo(database_url, role=None, application="tracker-rebuild")
-        with rebuilding(info, projections, meter.on_progress) as rebuild:
+        with rebuilding(info, projections, meter.on_progress, processes=processes) as rebuild:
             results = _run(rebuild, projections, meter, check=check, restart=restart)
-    report = Report(results, meter.events, round(meter.seconds, 3))
+    report = Report(results, meter.events, round(meter.seconds, 3), round(rebuild.filling_seconds, 3))
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:

@@ -43,6 +43,13 @@ class PackedArray:
         self.data = dimensions + elements
 
 
+def join(arrays: Sequence[PackedArray]) -> PackedArray:
+    """One array of the elements of several, at least one, which are all of the same type."""
+    _, _, element_oid, _, _ = _HEADER.unpack_from(arrays[0].data)
+    length = sum(_HEADER.unpack_from(array.data)[3] for array in arrays)
+    return PackedArray(element_oid, length, b"".join([array.data[_HEADER.size :] for array in arrays]))
+
+
 def pack_bytes(element_oid: int, values: Sequence[bytes]) -> PackedArray:
     """An array of uuid or bytea."""
     return PackedArray(element_oid, len(values), _elements(values))

@@ -104,7 +104,7 @@ def test_a_killed_rebuild_goes_on(projected: str, connection: psycopg.Connection
     """SIGKILL, wherever it is, several times; each life begins where a batch was committed."""
     positions = [0]
     for wanted in (20, 120, 240):
-        root = Path(__file__).parents[2]
+        root = Path(__file__).parents[3]
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, as_owner], stdout=subprocess.PIPE, text=True, cwd=root
         )

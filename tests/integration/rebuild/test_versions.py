@@ -1,5 +1,6 @@
 """Projections of a new version, and those that had stopped, are brought up by a rebuild."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from projections.rebuild import rebuilding
 from projections.transitions import Batch
 from tests.counting import assert_exact
 from tests.projector import lag, wait_projected
-from tests.rebuilding import dump, live_projector, rebuild, run
+from tests.rebuilding import Poisoned, dump, live_projector, rebuild, run
 from tests.serving import wait_until
 from tests.story import append
 from tests.traffic import traffic
@@ -33,6 +34,10 @@ class NewVersion:
         for change in changes.values():
             change.amount /= 12
         return changes
+
+    def merge(self, changes: Sequence[Any]) -> Any:
+        """As the real one does."""
+        return METRIC_COUNTERS.merge(changes)
 
     def write(self, connection: psycopg.Connection[Any], changes: Any) -> None:
         """As the first version does."""
@@ -112,24 +117,6 @@ def test_a_projection_that_nobody_kept_yet(
     append(database_url, traffic(6, 50, 1001))
     run(as_projector)
     assert_exact(connection)
-
-
-class Poisoned:
-    """``metric_counters`` with a fold that raises at one event."""
-
-    name = "metric_counters"
-    version = 1
-    tables = ("metric_counters",)
-
-    def fold(self, batch: Batch) -> Any:
-        """Raises at position 61."""
-        if any(transition.position == 61 for transition in batch.transitions):
-            raise ValueError("to +14155238886")
-        return METRIC_COUNTERS.fold(batch)
-
-    def write(self, connection: psycopg.Connection[Any], changes: Any) -> None:
-        """As the real one does."""
-        METRIC_COUNTERS.write(connection, changes)
 
 
 def test_a_poison_event_ends_a_rebuild(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
