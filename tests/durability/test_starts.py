@@ -211,6 +211,15 @@ def test_a_child_that_cannot_be_started_is_tried_again(database_url: str, capfd:
         tracker.wait_projected()
 
 
+def zombies_of(pid: int) -> list[psutil.Process]:
+    """Dead processes of PostgreSQL that wait for this one."""
+    return [
+        child
+        for child in psutil.Process(pid).children()
+        if child.status() == psutil.STATUS_ZOMBIE and child.name() == "postgres"
+    ]
+
+
 def test_as_the_first_process_of_a_container_it_sees_postgresql_die(tmp_path: Path) -> None:
     """No init buries the dead there: a zombie is no server, and zombies do not pile up."""
     with starting_tracker(data_dir=tmp_path, program=("-c", SUBREAPER)) as (process, _):
@@ -224,11 +233,7 @@ def test_as_the_first_process_of_a_container_it_sees_postgresql_die(tmp_path: Pa
                 os.kill(dead, signal.SIGKILL)
                 wait_until(lambda dead=dead: not psutil.pid_exists(dead), "its burial")
             tracker.wait_healthy()
-            assert not [
-                child
-                for child in psutil.Process(process.pid).children()
-                if child.status() == psutil.STATUS_ZOMBIE and child.name() == "postgres"
-            ]
+            wait_until(lambda: not zombies_of(process.pid), "the last burial")
         finally:
             tracker.client.close()
 

@@ -99,6 +99,8 @@ class DatabaseKeeper:
         bury_dead()
         self._server = EmbeddedServer.start(self._data_dir, self._resting.is_set)
         _log.info("database.started", pid=self._server.pid)
+        # Those, too, that outlived their postmaster and were ended by the start.
+        bury_dead()
 
     def _say(self, error: TrackerError) -> None:
         """Once, as long as it stays the same."""
