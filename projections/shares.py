@@ -58,17 +58,17 @@ class Shares:
     """The processes. ``sharing`` makes and ends them."""
 
     def __init__(self, executors: Sequence[ProcessPoolExecutor], writer: Connection, batch_events: int) -> None:
-        """executors: of one process each."""
+        """executors: of one process each. batch_events: that one of them folds at a time, on average."""
         self._executors = executors
         self._writer = writer
-        self._batch_events = batch_events
+        self._range_events = batch_events * len(executors)
 
     def take_in(self, group: Sequence[Projection[Any]], position: int, until: int, on_batch: OnBatch) -> None:
         """As in ``rebuild.Taker``. Raises RebuildError, too, when one of the processes has died."""
         ahead: deque[_Range] = deque()
         try:
-            for after in range(position, until, self._batch_events):
-                ahead.append(self._fold(group, after, min(after + self._batch_events, until)))
+            for after in range(position, until, self._range_events):
+                ahead.append(self._fold(group, after, min(after + self._range_events, until)))
                 if len(ahead) > RANGES_AHEAD and not self._write(group, ahead.popleft(), on_batch):
                     return
             while ahead and self._write(group, ahead.popleft(), on_batch):
@@ -100,19 +100,17 @@ def sharing(
     """
     # Not forked: a copy of this process would have its connections.
     context = multiprocessing.get_context("spawn")
-    with ExitStack() as stack:
-        executors = [
-            stack.enter_context(ProcessPoolExecutor(1, context, _begin, (conninfo, share, shares, max_messages)))
-            for share in range(shares)
-        ]
-        # Or they would start with the first range.
+    executors = [
+        ProcessPoolExecutor(1, context, _begin, (conninfo, share, shares, max_messages)) for share in range(shares)
+    ]
+    # Or they would start with the first range.
+    for executor in executors:
+        executor.submit(os.getpid)
+    try:
+        yield Shares(executors, writer, batch_events)
+    finally:
         for executor in executors:
-            executor.submit(os.getpid)
-        try:
-            yield Shares(executors, writer, batch_events)
-        finally:
-            for executor in executors:
-                executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(cancel_futures=True)
 
 
 class _Share:

@@ -15,7 +15,8 @@ from tests.bench.seed import SeededLog
 from tests.bench.servers import running
 from tests.bench.wrk import BenchError
 
-SAMPLE_SECONDS: Final = 0.05
+SAMPLE_SECONDS: Final = 0.25
+"""Looking for a process's children looks at all processes there are: ten times a second would be a good part of a core."""
 
 MAX_SECONDS: Final = 1800
 """A rebuild that takes longer is given up."""

@@ -110,7 +110,7 @@ def test_processes_end_with_the_one_that_started_them(as_owner: str) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "5\n"
+        assert process.stdout.readline() == "10\n"
         children = psutil.Process(process.pid).children(recursive=True)
         assert len([child for child in children if "spawn_main" in " ".join(child.cmdline())]) == 2
     finally:
