@@ -96,12 +96,13 @@ def sharing(
 ) -> Iterator[Shares]:
     """So many processes, which start now and end with the block.
 
-    conninfo: as the owner of the tables. max_messages: that each of them keeps in memory.
+    conninfo: as the owner of the tables. max_messages: that they keep in memory together.
     """
     # Not forked: a copy of this process would have its connections.
     context = multiprocessing.get_context("spawn")
     executors = [
-        ProcessPoolExecutor(1, context, _begin, (conninfo, share, shares, max_messages)) for share in range(shares)
+        ProcessPoolExecutor(1, context, _begin, (conninfo, share, shares, max_messages // shares))
+        for share in range(shares)
     ]
     # Or they would start with the first range.
     for executor in executors:

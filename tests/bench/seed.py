@@ -53,8 +53,12 @@ class SeededLog:
                 self._connection.execute("UPDATE log_head SET position = %s", [last])
             self.size = last
         with progress.task("tidying"):
-            self._connection.execute("VACUUM ANALYZE events")
-            self._connection.execute("CHECKPOINT")
+            self.settle()
+
+    def settle(self) -> None:
+        """Let nothing be left to tidy up or to be written."""
+        self._connection.execute("VACUUM ANALYZE")
+        self._connection.execute("CHECKPOINT")
 
     def message_sids(self, count: int) -> list[str]:
         """SIDs of messages all over the log, the same way for every size."""

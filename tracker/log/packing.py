@@ -98,14 +98,17 @@ def pack_times(values: Sequence[int]) -> PackedArray:
 
 def pack_datetimes(values: Sequence[datetime | None]) -> PackedArray:
     """An array of timestamptz from aware datetimes; None is NULL."""
-    elements = [_NULL if value is None else _TIMESTAMP(8, _microseconds(value)) for value in values]
+    # Exact, and three times as fast as by way of a timestamp.
+    elements = [
+        _NULL
+        if value is None
+        else _TIMESTAMP(
+            8,
+            ((since := value - _POSTGRES_EPOCH_UTC).days * 86_400 + since.seconds) * 1_000_000 + since.microseconds,
+        )
+        for value in values
+    ]
     return PackedArray(TIMESTAMPTZ_OID, len(values), b"".join(elements))
-
-
-def _microseconds(value: datetime) -> int:
-    """Since PostgreSQL's epoch, exact; three times as fast as by way of a timestamp."""
-    since = value - _POSTGRES_EPOCH_UTC
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def pack_int8(values: Sequence[int | None]) -> PackedArray:
