@@ -87,7 +87,7 @@ class Rebuild:
         self._positions: dict[str, int] = {}
         self._on_progress = on_progress
         self.filling_seconds = 0.0
-        """How long events have been taken in, before the new tables were indexed and compared."""
+        """How long events have been read, folded and written, before the new tables were indexed and compared."""
 
     def begin(self, *, restart: bool = False) -> int:
         """Create the tables, or find those of a rebuild that was interrupted, unless it is to restart. Returns the position from which
@@ -188,8 +188,9 @@ class Rebuild:
                 self._positions[projection.name] = position
             self._on_progress(events, position, last)
 
+        taker = self._taker(until - start)
         started = time.monotonic()
-        self._taker(until - start).take_in(group, start, until, on_batch)
+        taker.take_in(group, start, until, on_batch)
         self.filling_seconds += time.monotonic() - started
         if self._positions[group[0].name] < until:
             raise _gap(self._positions[group[0].name])

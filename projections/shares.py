@@ -66,15 +66,13 @@ class Shares:
     def take_in(self, group: Sequence[Projection[Any]], position: int, until: int, on_batch: OnBatch) -> None:
         """As in ``rebuild.Taker``. Raises RebuildError, too, when one of the processes has died."""
         ahead: deque[_Range] = deque()
-        try:
+        with _explained():
             for after in range(position, until, self._range_events):
                 ahead.append(self._fold(group, after, min(after + self._range_events, until)))
                 if len(ahead) > RANGES_AHEAD and not self._write(group, ahead.popleft(), on_batch):
                     return
             while ahead and self._write(group, ahead.popleft(), on_batch):
                 pass
-        except BrokenProcessPool as error:
-            raise RebuildError("A process of this rebuild was killed. Run it again: it goes on from here.") from error
 
     def _fold(self, group: Sequence[Projection[Any]], after: int, until: int) -> _Range:
         return _Range(after, until, [each.submit(_fold, tuple(group), after, until) for each in self._executors])
@@ -94,9 +92,9 @@ class Shares:
 def sharing(
     conninfo: str, shares: int, writer: Connection, *, batch_events: int, max_messages: int
 ) -> Iterator[Shares]:
-    """So many processes, which start now and end with the block.
+    """So many processes, which have started when the block begins, and end with it.
 
-    conninfo: as the owner of the tables. max_messages: that they keep in memory together.
+    conninfo: as the owner of the tables. max_messages: that they keep in memory together. Raises RebuildError when one does not start.
     """
     # Not forked: a copy of this process would have its connections.
     context = multiprocessing.get_context("spawn")
@@ -104,14 +102,23 @@ def sharing(
         ProcessPoolExecutor(1, context, _begin, (conninfo, share, shares, max_messages // shares))
         for share in range(shares)
     ]
-    # Or they would start with the first range.
-    for executor in executors:
-        executor.submit(os.getpid)
     try:
+        with _explained():
+            # All at once; by themselves they would start with the first range.
+            for started in [executor.submit(os.getpid) for executor in executors]:
+                started.result()
         yield Shares(executors, writer, batch_events)
     finally:
         for executor in executors:
             executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise RebuildError("A process of this rebuild was killed. Run it again: it goes on from here.") from error
 
 
 class _Share:
