@@ -58,7 +58,6 @@ def folding_children(process: psutil.Process) -> list[psutil.Process]:
 @pytest.mark.usefixtures("projected")
 def test_a_process_that_is_killed_ends_it_with_words(connection: psycopg.Connection[Any], as_owner: str) -> None:
     """And the next one goes on."""
-
     alive: list[psutil.Process] = []
 
     def kill(_events: int, _position: int, _last: int) -> None:
