@@ -122,7 +122,8 @@ def take_in(message: Message | None, said: Said) -> tuple[Message, Step]:
         _update_route(message, said, fact)
     _update_times(message, said.received_at, fact.status)
     message.event_count += 1
-    message.last_position = max(message.last_position, position)
+    if position > message.last_position:  # noqa: PLR1730  # runs for every event of the log, and a call is dear
+        message.last_position = position
     return message, step
 
 

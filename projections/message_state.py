@@ -7,6 +7,7 @@ from projections.projection import Connection
 from projections.transitions import Batch
 from tracker.database.queries import query
 from tracker.log.packing import PackedArray, join, pack_bool, pack_datetimes, pack_few, pack_int8, pack_text
+from tracker.twilio.statuses import FINAL
 
 
 class MessageState:
@@ -30,6 +31,8 @@ class MessageState:
 
 
 def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
+    standings = [message.standing for message in messages]
+    statuses = [standing.decided.status for standing in standings]
     return {
         "message_sids": pack_text([message.message_sid for message in messages]),
         "account_sids": pack_few([message.account_sid for message in messages]),
@@ -38,9 +41,9 @@ def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
         "from_addresses": pack_few([message.from_address for message in messages]),
         "to_addresses": pack_text([message.to_address for message in messages]),
         "countries": pack_few([message.country for message in messages]),
-        "statuses": pack_few([message.decided_fact.status for message in messages]),
-        "finals": pack_bool([message.is_final for message in messages]),
-        "error_codes": pack_few([message.error_code for message in messages]),
+        "statuses": pack_few(statuses),
+        "finals": pack_bool([status in FINAL for status in statuses]),
+        "error_codes": pack_few([standing.error_code for standing in standings]),
         "raw_dlr_done_dates": pack_few([message.raw_dlr_done_date for message in messages]),
         "decided_bys": pack_int8([message.decided_by for message in messages]),
         "event_counts": pack_int8([message.event_count for message in messages]),
