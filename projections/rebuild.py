@@ -37,6 +37,11 @@ _log = structlog.get_logger()
 REBUILD_LOCK: Final = 0x7477_0003
 """Key of the advisory lock that one rebuild holds."""
 
+LOCK_SECONDS: Final = 1.0
+"""The session of a rebuild that has just ended, or was killed, may hold the lock for a moment yet."""
+
+LOCK_PAUSE_SECONDS: Final = 0.05
+
 NEAR_EVENTS: Final = 5_000
 """A rebuild that is so near the live projection leaves the rest to the switch, which takes it in within a fraction of a second."""
 
@@ -259,9 +264,7 @@ def rebuilding(
     count = usual_shares() if processes is None else processes
     with ExitStack() as stack, _explained():
         control = stack.enter_context(rebuild_session(conninfo, "on"))
-        acquired = control.execute(query("try_rebuild_lock"), {"key": REBUILD_LOCK}).fetchone()
-        if acquired is None or not acquired[0]:
-            raise RebuildError("Another rebuild is under way on this database: wait until it has finished.")
+        _be_the_only_one(control)
         writer = stack.enter_context(rebuild_session(conninfo, "off"))
         pipeline = Pipeline(
             stack.enter_context(rebuild_session(conninfo, "off")),
@@ -282,6 +285,18 @@ def rebuilding(
             return shares() if count > 1 and events >= many_events else pipeline
 
         yield Rebuild(control, taker, projections, on_progress)
+
+
+def _be_the_only_one(connection: Connection) -> None:
+    """Take the rebuild's lock, for as long as the connection lasts. Raises RebuildError when another rebuild has it."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        acquired = connection.execute(query("try_rebuild_lock"), {"key": REBUILD_LOCK}).fetchone()
+        if acquired is not None and acquired[0]:
+            return
+        if time.monotonic() > deadline:
+            raise RebuildError("Another rebuild is under way on this database: wait until it has finished.")
+        time.sleep(LOCK_PAUSE_SECONDS)
 
 
 @contextmanager
