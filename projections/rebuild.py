@@ -8,6 +8,7 @@ came since, and switches. What was filled is kept when the process dies, and the
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, Final, Protocol
@@ -310,5 +311,7 @@ def _explained() -> Iterator[None]:
         raise RebuildError(
             f"{explain(error)}. A rebuild creates tables: DATABASE_URL must log in as their owner."
         ) from error
+    except BrokenProcessPool as error:
+        raise RebuildError("A process of this rebuild was killed. Run it again: it goes on from here.") from error
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(f"No connection to the database: {error}") from error

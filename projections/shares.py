@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,6 @@ from projections.projection import Connection, Projection
 from projections.runner import read_share
 from projections.session import rebuild_session
 from projections.writing import OnBatch, write_batch
-from tracker.errors import RebuildError
 from tracker.garbage import rare_collections
 
 MAX_SHARES: Final = 4
@@ -64,15 +62,14 @@ class Shares:
         self._range_events = batch_events * len(executors)
 
     def take_in(self, group: Sequence[Projection[Any]], position: int, until: int, on_batch: OnBatch) -> None:
-        """As in ``rebuild.Taker``. Raises RebuildError, too, when one of the processes has died."""
+        """As in ``rebuild.Taker``. Raises BrokenProcessPool, too, when one of the processes has died."""
         ahead: deque[_Range] = deque()
-        with _explained():
-            for after in range(position, until, self._range_events):
-                ahead.append(self._fold(group, after, min(after + self._range_events, until)))
-                if len(ahead) > RANGES_AHEAD and not self._write(group, ahead.popleft(), on_batch):
-                    return
-            while ahead and self._write(group, ahead.popleft(), on_batch):
-                pass
+        for after in range(position, until, self._range_events):
+            ahead.append(self._fold(group, after, min(after + self._range_events, until)))
+            if len(ahead) > RANGES_AHEAD and not self._write(group, ahead.popleft(), on_batch):
+                return
+        while ahead and self._write(group, ahead.popleft(), on_batch):
+            pass
 
     def _fold(self, group: Sequence[Projection[Any]], after: int, until: int) -> _Range:
         return _Range(after, until, [each.submit(_fold, tuple(group), after, until) for each in self._executors])
@@ -94,7 +91,7 @@ def sharing(
 ) -> Iterator[Shares]:
     """So many processes, which have started when the block begins, and end with it.
 
-    conninfo: as the owner of the tables. max_messages: that they keep in memory together. Raises RebuildError when one does not start.
+    conninfo: as the owner of the tables. max_messages: that they keep in memory together. Raises BrokenProcessPool when one does not start.
     """
     # Not forked: a copy of this process would have its connections.
     context = multiprocessing.get_context("spawn")
@@ -103,22 +100,13 @@ def sharing(
         for share in range(shares)
     ]
     try:
-        with _explained():
-            # All at once; by themselves they would start with the first range.
-            for started in [executor.submit(os.getpid) for executor in executors]:
-                started.result()
+        # All at once; by themselves they would start with the first range.
+        for started in [executor.submit(os.getpid) for executor in executors]:
+            started.result()
         yield Shares(executors, writer, batch_events)
     finally:
         for executor in executors:
             executor.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise RebuildError("A process of this rebuild was killed. Run it again: it goes on from here.") from error
 
 
 class _Share:
