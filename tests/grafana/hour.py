@@ -174,8 +174,16 @@ def wait_until_scraped(hour: Hour) -> None:
         )
 
     wait_until(seen, "Prometheus to have seen everything")
+    scraped_at = prometheus.number("max(timestamp(tracker_projection_rebuilds_total))")
+    assert scraped_at is not None
+
+    def recorded_at() -> float:
+        return prometheus.number(f"max(timestamp({RECORDED}))") or 0.0
+
+    # The last evaluation may be older than the last scrape, which alone has the rebuild: the hour must not end before it.
+    wait_until(lambda: recorded_at() > scraped_at, "the rules to follow")
     # The recorded counters are evaluated together. At the very moment of an evaluation, increase() has nothing to extrapolate.
-    hour.ended_at = prometheus.number(f"max(timestamp({RECORDED}))") or 0.0
+    hour.ended_at = recorded_at()
     # Rules that build on these are evaluated a moment later; the same moment is asked again.
     wait_until(
         lambda: (prometheus.number(f"max(timestamp({BUILT_ON}))") or 0.0) > hour.ended_at + 1,
