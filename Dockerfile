@@ -19,7 +19,6 @@ RUN /opt/tracker/bin/pip install --no-deps --no-build-isolation .
 FROM python:3.13.15-slim-trixie
 ENV PATH=/opt/tracker/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
     TRACKER_DATA_DIR=/var/lib/tracker \
     TRACKER_HOST=0.0.0.0 \
     TRACKER_PORT=8000

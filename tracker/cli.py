@@ -8,6 +8,7 @@ import rich_click as click
 
 from tracker.errors import SettingsError, TrackerError
 from tracker.logs import configure_logging
+from tracker.output import ensure_whole_writes
 
 COMMANDS: Final = {
     "serve": "serve",
@@ -42,6 +43,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; what the user can mend is one message, not a traceback."""
+    ensure_whole_writes()
     configure_logging()
     try:
         cli(standalone_mode=True)
