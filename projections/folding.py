@@ -12,6 +12,9 @@ from tracker.errors import RebuildError
 MAX_MESSAGES: Final = 100_000
 """Messages kept in memory at most, under a kilobyte each."""
 
+COLLECT_AFTER: Final = 500_000
+"""New objects before garbage is looked for in a process that does nothing but fold: it leaves hardly any cycles."""
+
 _FILTER_BYTES: Final = 1 << 24
 _FILTER_MASK: Final = _FILTER_BYTES * 8 - 1
 

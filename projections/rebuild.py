@@ -20,14 +20,12 @@ from psycopg import IsolationLevel
 from psycopg.rows import class_row, scalar_row
 
 from projections.comparison import Rebuilt, TableDifferences
-from projections.folding import MAX_MESSAGES
-from projections.message import Said
+from projections.folding import COLLECT_AFTER, MAX_MESSAGES, Folder
 from projections.pipeline import BATCH_EVENTS, Pipeline
 from projections.projection import Connection, Projection
-from projections.runner import explain, read_earlier_events, read_events
+from projections.runner import explain, read_events
 from projections.session import rebuild_session
 from projections.shares import MANY_EVENTS, Shares, sharing, usual_shares
-from projections.transitions import Messages
 from projections.writing import OnBatch, write
 from tracker.database.queries import query
 from tracker.errors import DatabaseUnavailableError, MigrationError, RebuildError
@@ -202,20 +200,17 @@ class Rebuild:
             raise _gap(self._positions[group[0].name])
 
     def _take_in(self, projection: Projection[Any], until: int) -> None:
-        """Bring one projection to a position inside the open transaction: what came during the last seconds."""
-        messages = Messages(self._positions[projection.name], self._earlier_events, MAX_MESSAGES)
-        while messages.position < until:
-            before = messages.position
+        """Bring one projection to a position inside the open transaction: what came during the last seconds. Raises RebuildError."""
+        folder = Folder(self._connection, self._positions[projection.name])
+        while folder.position < until:
+            before = folder.position
             events = read_events(self._connection, before, min(BATCH_EVENTS, until - before))
             if not events:
                 raise _gap(before)
-            changes = projection.fold(messages.advance(events))
-            write(self._connection, projection, changes, before, messages.position)
-            self._on_progress(len(events), messages.position, until)
-        self._positions[projection.name] = messages.position
-
-    def _earlier_events(self, message_sids: Sequence[str], until: int) -> list[Said]:
-        return read_earlier_events(self._connection, message_sids, until)
+            changes = folder.fold([projection], events, events[-1].position)
+            write(self._connection, projection, changes[0], before, folder.position)
+            self._on_progress(len(events), folder.position, until)
+        self._positions[projection.name] = folder.position
 
     def _target(self, projection: Projection[Any]) -> Target:
         cursor = self._connection.cursor(row_factory=class_row(Target))
@@ -274,7 +269,7 @@ def rebuilding(
             batch_events=batch_events,
             max_messages=max_messages,
         )
-        stack.enter_context(rare_collections(500_000))
+        stack.enter_context(rare_collections(COLLECT_AFTER))
 
         @cache
         def shares() -> Shares:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
-from projections.folding import Folder
+from projections.folding import COLLECT_AFTER, Folder
 from projections.projection import Connection, Projection
 from projections.runner import read_share
 from projections.session import rebuild_session
@@ -126,7 +126,7 @@ class _Share:
         if self._connection is None:
             # Not before it is wanted: what is wrong with it is then told to whoever wants it.
             self._connection = self._open.enter_context(rebuild_session(self._conninfo, "off"))
-            self._open.enter_context(rare_collections(500_000))
+            self._open.enter_context(rare_collections(COLLECT_AFTER))
         folder, self._folder = self._folder, None
         if folder is None or folder.position != after:
             folder = Folder(self._connection, after, self._max_messages)

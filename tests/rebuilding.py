@@ -102,9 +102,13 @@ class Poisoned:
     version = 1
     tables = ("metric_counters",)
 
+    def __init__(self, position: int = 61) -> None:
+        """position: of that event."""
+        self._position = position
+
     def fold(self, batch: Batch) -> Any:
-        """Raises at position 61."""
-        if any(transition.position == 61 for transition in batch.transitions):
+        """Raises when the event is among them."""
+        if any(transition.position == self._position for transition in batch.transitions):
             raise ValueError("to +14155238886")
         return METRIC_COUNTERS.fold(batch)
 

@@ -8,8 +8,10 @@ import pytest
 
 from projections.message_state import MESSAGE_STATE
 from projections.rebuild import REBUILD_LOCK, rebuilding
-from tests.rebuilding import rebuild
+from tests.rebuilding import Poisoned, dump, rebuild, run
 from tests.serving import PATIENCE, wait_until
+from tests.story import append
+from tests.traffic import traffic
 from tracker.errors import RebuildError
 
 
@@ -61,3 +63,21 @@ def test_a_reader_that_never_ends_stops_the_switch(
             rebuild(as_owner, [MESSAGE_STATE])
     with rebuilding(as_owner, [MESSAGE_STATE], lambda *_: None) as work:
         assert work.begin() > 0
+
+
+def test_a_poison_event_stops_the_switch(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str, as_projector: str
+) -> None:
+    """One that came when the new tables had been compared: with its position and the reason, and the live tables stay."""
+    [last] = connection.execute("SELECT position FROM log_head").fetchone() or [0]
+    poisoned = Poisoned(last + 1)
+    with rebuilding(as_owner, [poisoned], lambda *_: None) as work:
+        work.begin()
+        work.fill()
+        assert work.compare(poisoned).rows == 0
+        append(projected, traffic(2, 10, 1001))
+        run(as_projector)
+        before = dump(connection)
+        with pytest.raises(RebuildError, match=f"metric_counters cannot take in the event at position {last + 1}: Val"):
+            work.switch(poisoned)
+    assert dump(connection) == before
