@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -152,6 +153,15 @@ def test_verification_fails_when_the_tracker_disagrees(stub: StubTracker) -> Non
     assert "teleported" in result.stderr
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as on a terminal: whoever is started in the background of a script has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_is_reported(stub: StubTracker) -> None:
     """Ctrl-C: exit code 1, with the summary and the document of what was sent until then; nothing is verified."""
 
