@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.compose import ROOT, VARIABLE, compose_text, example_environment, read_compose
+from tracker.database.embedded import LOCALE_OPTIONS
 
 COMPOSE = read_compose()
 SERVICES = sorted(COMPOSE.services)
@@ -60,6 +61,11 @@ def test_our_image_has_our_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert {COMPOSE.services[name].image for name in OURS} == {f"twilio-status-tracker:{version}"}
     assert {COMPOSE.services[name].build for name in OURS} == {"."}
+
+
+def test_texts_are_in_the_same_order_as_in_the_embedded_database() -> None:
+    """By code point: an image with another libc changes no order that an index relies on."""
+    assert COMPOSE.services["postgres"].environment["POSTGRES_INITDB_ARGS"].split() == list(LOCALE_OPTIONS)
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name != "migrate"])

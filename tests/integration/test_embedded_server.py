@@ -133,6 +133,14 @@ def test_it_listens_on_a_socket_only(data_dir: Path) -> None:
         assert connection.info.host.startswith("/")
 
 
+def test_the_order_of_texts_is_not_the_systems(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is PostgreSQL's own, by code point, also where the environment asks for a language that the system does not even have."""
+    monkeypatch.setenv("LC_ALL", "xx_XX.ISO-8859-1")
+    with started(directory / "plain-locale") as server, connected(server) as connection:
+        provider = "SELECT datlocprovider, datlocale, pg_encoding_to_char(encoding) FROM pg_database"
+        assert set(connection.execute(provider).fetchall()) == {("b", "C.UTF-8", "UTF8")}
+
+
 def test_a_server_that_runs_is_found(data_dir: Path) -> None:
     """As after a SIGKILL of the process that started it: the server lives on and is taken over, sessions and all."""
     first = EmbeddedServer.start(data_dir)
