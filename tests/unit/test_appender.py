@@ -8,7 +8,7 @@ import pytest
 from tests.appending import StoppedStore, outcomes, with_body
 from tests.new_events import new_event, new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
-from tracker.log.appender import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Appender
+from tracker.log.appender import EVEN_EVENTS, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Appender
 from tracker.log.event import NewEvent
 from tracker.log.record import Record
 from tracker.log.store import Kept
@@ -67,6 +67,34 @@ async def test_a_batch_is_bounded() -> None:
     assert await outcomes(futures) == ["appended"] * 8
     assert store.batches == [events[:3], events[3:6], events[6:]]
     assert MAX_BATCH_EVENTS == 512
+
+
+async def test_of_many_callers_one_half_is_at_the_store_while_the_other_half_sends() -> None:
+    """Were all of them in one batch, the process that reads them would have nothing to do until it is written."""
+    store = StoppedStore()
+    appender = Appender(store)
+    callers, events = 3 * EVEN_EVENTS, iter(new_events(30 * EVEN_EVENTS))
+
+    async def send() -> None:
+        for event in events:
+            await appender.append(event)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(send())
+        for _ in range(20):
+            await store.finish()
+    assert {len(batch) for batch in store.batches} == {callers // 2}
+
+
+async def test_few_callers_go_together() -> None:
+    """Half of few would be twice as many transactions, each of which costs as much as many events."""
+    store, events = StoppedStore(), new_events(EVEN_EVENTS)
+    appender = Appender(store)
+    futures = [appender.append(event) for event in events]
+    await store.finish()
+    assert await outcomes(futures) == ["appended"] * EVEN_EVENTS
+    assert store.batches == [events]
 
 
 async def test_a_failure_is_told_to_everybody_in_the_batch_and_to_nobody_else() -> None:

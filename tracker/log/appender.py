@@ -30,6 +30,9 @@ MAX_WAITING_EVENTS: Final = 4 * MAX_BATCH_EVENTS
 MAX_WAITING_BYTES: Final = 4 * MAX_BATCH_BYTES
 """Beyond either the queue is full."""
 
+EVEN_EVENTS: Final = 128
+"""Beyond so many events a batch has at most half of those that are under way."""
+
 FEW_EVENTS: Final = 16
 """A batch of fewer costs the database more than the few turns of the event loop that others may need to come along."""
 
@@ -177,10 +180,12 @@ class Appender:
         return len(self._waiting) >= self._max_waiting or self._waiting_bytes >= MAX_WAITING_BYTES
 
     def _take(self) -> list[_Waiting]:
-        """The next batch: one record at least, if any waits."""
+        """The next batch: one record at least, if any waits. Those of the last batch are answered now, and their callers send more:
+        with one half of all at the database and the other half on its way, this process does not wait for the database."""
         batch: list[_Waiting] = []
         size = 0
-        while self._waiting and len(batch) < self._max_batch and size < MAX_BATCH_BYTES:
+        most = min(self._max_batch, max(EVEN_EVENTS, (len(self._waiting) + self._last_batch) // 2))
+        while self._waiting and len(batch) < most and size < MAX_BATCH_BYTES:
             item = self._waiting.popleft()
             batch.append(item)
             size += len(item[0].evidence.body)
