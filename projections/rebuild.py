@@ -306,6 +306,11 @@ def _explained() -> Iterator[None]:
         raise RebuildError(
             f"{explain(error)}. A rebuild creates tables: DATABASE_URL must log in as their owner."
         ) from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise RebuildError(
+            f"Somebody keeps a lock on a table of this rebuild ({explain(error)}): look for long transactions in "
+            "pg_stat_activity, then run it again: it goes on from here."
+        ) from error
     except BrokenProcessPool as error:
         raise RebuildError("A process of this rebuild was killed. Run it again: it goes on from here.") from error
     except psycopg.OperationalError as error:

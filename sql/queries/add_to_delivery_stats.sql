@@ -5,18 +5,12 @@ INSERT INTO delivery_stats (
     minute, channel, country, messaging_service_sid, error_code,
     messages, sent, delivered, undelivered, failed, read, errors, corrected
 )
+-- In the list of what is selected, unnest() makes row by row; after FROM each of them would be kept in a table of its own first.
 SELECT
-    incoming.minute, incoming.channel, incoming.country, incoming.messaging_service_sid, incoming.error_code,
-    incoming.messages, incoming.sent, incoming.delivered, incoming.undelivered, incoming.failed, incoming.read, incoming.errors,
-    incoming.corrected
-FROM unnest(
-    %(minutes)b::timestamptz [], %(channels)b::text [], %(countries)b::text [], %(messaging_service_sids)b::text [],
-    %(error_codes)b::text [], %(messages)b::bigint [], %(sent)b::bigint [], %(delivered)b::bigint [], %(undelivered)b::bigint [],
-    %(failed)b::bigint [], %(read)b::bigint [], %(errors)b::bigint [], %(corrected)b::bigint []
-) AS incoming (
-    minute, channel, country, messaging_service_sid, error_code,
-    messages, sent, delivered, undelivered, failed, read, errors, corrected
-)
+    unnest(%(minutes)b::timestamptz []), unnest(%(channels)b::text []), unnest(%(countries)b::text []),
+    unnest(%(messaging_service_sids)b::text []), unnest(%(error_codes)b::text []), unnest(%(messages)b::bigint []),
+    unnest(%(sent)b::bigint []), unnest(%(delivered)b::bigint []), unnest(%(undelivered)b::bigint []),
+    unnest(%(failed)b::bigint []), unnest(%(read)b::bigint []), unnest(%(errors)b::bigint []), unnest(%(corrected)b::bigint [])
 ON CONFLICT (minute, channel, country, messaging_service_sid, error_code) DO UPDATE SET
     messages = delivery_stats.messages + excluded.messages,
     sent = delivery_stats.sent + excluded.sent,

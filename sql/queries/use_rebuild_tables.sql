@@ -5,5 +5,6 @@
 SELECT
     set_config('search_path', 'rebuild, public', FALSE) AS search_path,
     set_config('synchronous_commit', %(synchronous_commit)s, FALSE) AS synchronous_commit,
-    set_config('lock_timeout', '1s', FALSE) AS lock_timeout,
+    -- More than deadlock_timeout, after which an autovacuum that holds the lock is ended for the one who waits.
+    set_config('lock_timeout', '1500ms', FALSE) AS lock_timeout,
     set_config('work_mem', '64MB', FALSE) AS work_mem

@@ -5,21 +5,15 @@ INSERT INTO message_state (
     message_sid, account_sid, messaging_service_sid, channel, from_address, to_address, country, status, is_final, error_code,
     raw_dlr_done_date, decided_by, event_count, first_received_at, last_received_at, sent_at, delivered_at, last_position
 )
+-- In the list of what is selected, unnest() makes row by row; after FROM each of them would be kept in a table of its own first.
 SELECT
-    incoming.message_sid, incoming.account_sid, incoming.messaging_service_sid, incoming.channel, incoming.from_address,
-    incoming.to_address, incoming.country, incoming.status, incoming.is_final, incoming.error_code, incoming.raw_dlr_done_date,
-    incoming.decided_by, incoming.event_count, incoming.first_received_at, incoming.last_received_at, incoming.sent_at,
-    incoming.delivered_at, incoming.last_position
-FROM unnest(
-    %(message_sids)b::text [], %(account_sids)b::text [], %(messaging_service_sids)b::text [], %(channels)b::text [],
-    %(from_addresses)b::text [], %(to_addresses)b::text [], %(countries)b::text [], %(statuses)b::text [], %(finals)b::boolean [],
-    %(error_codes)b::text [], %(raw_dlr_done_dates)b::text [], %(decided_bys)b::bigint [], %(event_counts)b::bigint [],
-    %(first_received_ats)b::timestamptz [], %(last_received_ats)b::timestamptz [], %(sent_ats)b::timestamptz [],
-    %(delivered_ats)b::timestamptz [], %(last_positions)b::bigint []
-) AS incoming (
-    message_sid, account_sid, messaging_service_sid, channel, from_address, to_address, country, status, is_final, error_code,
-    raw_dlr_done_date, decided_by, event_count, first_received_at, last_received_at, sent_at, delivered_at, last_position
-)
+    unnest(%(message_sids)b::text []), unnest(%(account_sids)b::text []), unnest(%(messaging_service_sids)b::text []),
+    unnest(%(channels)b::text []), unnest(%(from_addresses)b::text []), unnest(%(to_addresses)b::text []),
+    unnest(%(countries)b::text []), unnest(%(statuses)b::text []), unnest(%(finals)b::boolean []),
+    unnest(%(error_codes)b::text []), unnest(%(raw_dlr_done_dates)b::text []), unnest(%(decided_bys)b::bigint []),
+    unnest(%(event_counts)b::bigint []), unnest(%(first_received_ats)b::timestamptz []),
+    unnest(%(last_received_ats)b::timestamptz []), unnest(%(sent_ats)b::timestamptz []),
+    unnest(%(delivered_ats)b::timestamptz []), unnest(%(last_positions)b::bigint [])
 ON CONFLICT (message_sid) DO UPDATE SET
     account_sid = excluded.account_sid,
     messaging_service_sid = excluded.messaging_service_sid,

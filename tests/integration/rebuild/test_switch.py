@@ -1,6 +1,7 @@
 """The switch waits for readers and for other rebuilds, and not for ever."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -63,6 +64,47 @@ def test_a_reader_that_never_ends_stops_the_switch(
             rebuild(as_owner, [MESSAGE_STATE])
     with rebuilding(as_owner, [MESSAGE_STATE], lambda *_: None) as work:
         assert work.begin() > 0
+
+
+@pytest.fixture
+def vacuumed(projected: str, connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """A live table that the server tidies all the time, and does not finish with."""
+    connection.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
+    connection.execute("SELECT pg_reload_conf()")
+    connection.execute(
+        "ALTER TABLE message_state SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, "
+        "autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_cost_delay = 100)"
+    )
+    connection.execute("UPDATE message_state SET country = country")
+    working = "SELECT 1 FROM pg_stat_progress_vacuum WHERE relid = 'message_state'::regclass"
+    wait_until(lambda: connection.execute(working).fetchone(), "the server to tidy the table")
+    yield connection
+    connection.execute("ALTER SYSTEM RESET autovacuum_naptime")
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def test_a_switch_does_not_wait_for_autovacuum(
+    vacuumed: psycopg.Connection[Any], as_owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends it for whoever waits long enough; on a large table it would go on for minutes."""
+    monkeypatch.setattr("projections.rebuild.SWITCH_ATTEMPTS", 1)
+    rebuild(as_owner, [MESSAGE_STATE])
+    rebuilds = "SELECT rebuilds FROM projections WHERE name = 'message_state'"
+    assert vacuumed.execute(rebuilds).fetchone() == (1,)
+
+
+def test_a_lock_on_what_is_rebuilt_is_said(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
+    """Whoever holds it is to be looked for; it is no lost connection."""
+    with rebuilding(as_owner, [MESSAGE_STATE], lambda *_: None) as work:
+        work.begin()
+        work.fill()
+    with psycopg.connect(projected) as reader:
+        reader.execute("SELECT count(*) FROM rebuild.message_state")
+        with (
+            pytest.raises(RebuildError, match="lock timeout.*pg_stat_activity"),
+            rebuilding(as_owner, [MESSAGE_STATE], lambda *_: None) as work,
+        ):
+            work.discard()
 
 
 def test_a_poison_event_stops_the_switch(
