@@ -75,3 +75,8 @@ class Setting:
         """Wait until files are there no longer."""
         while any(path.exists() for path in paths):
             await asyncio.sleep(0.001)
+
+    async def until_one_is_refused(self) -> None:
+        """Wait until of the leftovers one record is refused, and nothing else waits."""
+        while self.leftovers.size.refused != 1 or self.leftovers.size.events:
+            await asyncio.sleep(0.001)

@@ -174,21 +174,18 @@ def wait_until_scraped(hour: Hour) -> None:
         )
 
     wait_until(seen, "Prometheus to have seen everything")
-    scraped_at = prometheus.number("max(timestamp(tracker_projection_rebuilds_total))")
-    assert scraped_at is not None
-
-    def recorded_at() -> float:
-        return prometheus.number(f"max(timestamp({RECORDED}))") or 0.0
-
+    scraped_at = last_at(prometheus, "tracker_projection_rebuilds_total")
     # The last evaluation may be older than the last scrape, which alone has the rebuild: the hour must not end before it.
-    wait_until(lambda: recorded_at() > scraped_at, "the rules to follow")
+    wait_until(lambda: last_at(prometheus, RECORDED) > scraped_at, "the rules to follow")
     # The recorded counters are evaluated together. At the very moment of an evaluation, increase() has nothing to extrapolate.
-    hour.ended_at = recorded_at()
+    hour.ended_at = last_at(prometheus, RECORDED)
     # Rules that build on these are evaluated a moment later; the same moment is asked again.
-    wait_until(
-        lambda: (prometheus.number(f"max(timestamp({BUILT_ON}))") or 0.0) > hour.ended_at + 1,
-        "the other rules to follow",
-    )
+    wait_until(lambda: last_at(prometheus, BUILT_ON) > hour.ended_at + 1, "the other rules to follow")
+
+
+def last_at(prometheus: Prometheus, series: str) -> float:
+    """When a series last had a value, seconds since 1970; 0 when it has none now."""
+    return prometheus.number(f"max(timestamp({series}))") or 0.0
 
 
 def database_processes(tracker: Tracker) -> list[psutil.Process]:

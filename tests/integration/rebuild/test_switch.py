@@ -69,18 +69,21 @@ def test_a_reader_that_never_ends_stops_the_switch(
 @pytest.fixture
 def vacuumed(projected: str, connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
     """A live table that the server tidies all the time, and does not finish with."""
-    connection.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
-    connection.execute("SELECT pg_reload_conf()")
     connection.execute(
         "ALTER TABLE message_state SET (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, "
         "autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_cost_delay = 100)"
     )
     connection.execute("UPDATE message_state SET country = country")
     working = "SELECT 1 FROM pg_stat_progress_vacuum WHERE relid = 'message_state'::regclass"
-    wait_until(lambda: connection.execute(working).fetchone(), "the server to tidy the table")
-    yield connection
-    connection.execute("ALTER SYSTEM RESET autovacuum_naptime")
-    connection.execute("SELECT pg_reload_conf()")
+    connection.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
+    try:
+        connection.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: connection.execute(working).fetchone(), "the server to tidy the table")
+        yield connection
+    finally:
+        # Of the server, which other tests have too.
+        connection.execute("ALTER SYSTEM RESET autovacuum_naptime")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def test_a_switch_does_not_wait_for_autovacuum(

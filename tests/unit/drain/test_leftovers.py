@@ -50,8 +50,7 @@ async def test_a_leftover_with_refused_records_stays(setting: Setting) -> None:
     setting.store.refused = {events[1].event_id}
     path = setting.spool("worker-4.sqlite", events)
     setting.drain.start()
-    while setting.leftovers.size.refused != 1 or setting.leftovers.size.events:
-        await asyncio.sleep(0.001)
+    await setting.until_one_is_refused()
     assert set(setting.store.stored) == {events[0].event_id, events[2].event_id}
     await setting.drain.stop()
     assert path.exists()
@@ -63,8 +62,7 @@ async def test_refused_records_of_a_leftover_are_not_tried_at_every_look(setting
     setting.store.refused = {events[1].event_id}
     path = setting.spool("worker-4.sqlite", events)
     setting.drain.start()
-    while setting.leftovers.size.refused != 1 or setting.leftovers.size.events:
-        await asyncio.sleep(0.001)
+    await setting.until_one_is_refused()
     own = new_events(3)
     for event in own:
         asked = len(setting.store.batches)
