@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 Result = Literal[
-    "appended", "spooled", "quarantined", "bad_signature", "no_signature", "too_large", "bad_media_type", "unavailable"
-]
+    "appended", "spooled", "quarantined", "repeated", "bad_signature", "no_signature", "unknown_host", "too_large",
+    "too_many_parameters", "bad_media_type", "unavailable",
+]  # fmt: skip
 """What became of a request to the webhook."""
 
 RESULTS: Final[tuple[Result, ...]] = (
-    "appended", "spooled", "quarantined", "bad_signature", "no_signature", "too_large", "bad_media_type", "unavailable",
+    "appended", "spooled", "quarantined", "repeated", "bad_signature", "no_signature", "unknown_host", "too_large",
+    "too_many_parameters", "bad_media_type", "unavailable",
 )  # fmt: skip
 
 SECONDS_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
