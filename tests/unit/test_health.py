@@ -85,11 +85,13 @@ async def test_a_probe_reads_the_answer_that_it_waited_for(setting: Setting) -> 
 
     def ask_again() -> None:
         setting.database.before_answer = lambda: None
+        setting.database.may_answer.clear()
         later.append(asyncio.ensure_future(setting.checks.database()))
 
     setting.database.before_answer = ask_again
     setting.database.may_answer.set()
     assert (await first).position == 7
+    setting.database.may_answer.set()
     assert (await later[0]).position == 7
     assert setting.database.questions == 2
 
