@@ -29,6 +29,8 @@ TOKEN_MISSING = "must be set beside TWILIO_ACCOUNT_SID or TWILIO_SHARED_KEYS"  #
 DEVELOPMENT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
 """The account of a server that was given none: well formed, and nobody's."""
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+
 IpNetwork = IPv4Network | IPv6Network
 
 
@@ -103,6 +105,13 @@ class Settings(BaseSettings):
     def _split_networks(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if not _HOST_NAME.fullmatch(value) and not _is_address(value):
+            raise ValueError("must be an IP address or a host name, without scheme and port")
         return value
 
     @field_validator("public_base_urls", mode="before")
@@ -252,6 +261,14 @@ def _setting_name(location: tuple[int | str, ...]) -> str:
 
 def _complaint(message: str) -> str:
     return message.removeprefix("Value error, ")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -121,7 +121,16 @@ WRONG = {
         "https://example.com/#rc=5": "must have no query and no fragment",
     },
     "TRACKER_APPEND_TIMEOUT": {"0": "greater than 0", "15": "less than or equal to 10", "soon": "valid number"},
-    "TRACKER_HOST": {},
+    "TRACKER_HOST": {
+        "127.0.0.1:8000": "must be an IP address or a host name",
+        "[::1]:8000": "must be an IP address or a host name",
+        "http://127.0.0.1": "must be an IP address or a host name",
+        "a host": "must be an IP address or a host name",
+        "a..b": "must be an IP address or a host name",
+        "[::1": "must be an IP address or a host name",
+    },
+    "TRACKER_MAX_CONNECTIONS": {"15": "greater than or equal to 16", "many": "valid integer"},
+    "TRACKER_SPOOL_MAX_BYTES": {str(2**20 - 1): "greater than or equal to 1048576", "much": "valid integer"},
     "TRACKER_LOG_FORMAT": {"xml": "^(auto|json|console)$"},
     "TRACKER_PORT": {
         "-1": "greater than or equal to 0",
@@ -166,6 +175,13 @@ def test_a_wrong_value_is_named_and_what_is_right_is_said(
     assert line.startswith(f"{name}: ")
     assert complaint in line
     assert TOKEN not in line
+
+
+def test_every_setting_that_can_be_wrong_is_in_the_table() -> None:
+    """All but those that accept any text."""
+    aliases = {model.alias or field.upper() for field, model in Settings.model_fields.items()}
+    free_text = {"TRACKER_API_TOKEN", "TRACKER_DATA_DIR"}
+    assert {name for name, cases in WRONG.items() if cases} == aliases - free_text
 
 
 def test_all_complaints_come_at_once(load: Callable[..., Settings], tmp_path: Path) -> None:
