@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
 
 import httpx
@@ -78,12 +78,24 @@ class Tracker:
             return False
 
     def metric(self, sample: str) -> float:
-        """The value of one sample, as ``name{label="value"}``; 0 when it is not there."""
-        for line in self.client.get("/metrics").text.splitlines():
-            name, _, value = line.rpartition(" ")
-            if name == sample:
-                return float(value)
-        return 0.0
+        """The value of one sample now, as ``name{label="value"}``; 0 when it is not there."""
+        return self.metrics().get(sample, 0.0)
+
+    def metrics(self) -> dict[str, float]:
+        """All samples by name and labels, read after this call began. Scrapes within a second share one reading."""
+        began = time.time()
+        found: dict[str, float] = {}
+
+        def is_fresh() -> bool:
+            found.clear()
+            lines = self.client.get("/metrics").text.splitlines()
+            found.update(
+                (name, float(value)) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
+            )
+            return found["tracker_metrics_timestamp_seconds"] >= began
+
+        wait_until(is_fresh, "a new reading of the metrics")
+        return found
 
     def children(self, part: str) -> list[psutil.Process]:
         """The server's child processes whose command line has ``part`` in it, such as tracker.web.worker."""
@@ -178,11 +190,12 @@ def running_tracker(
     *arguments: str,
     data_dir: Path | None = None,
     port: int = 0,
+    stderr: IO[bytes] | None = None,
     **environment: str,
 ) -> Iterator[Tracker]:
-    """A server until the block ends. database_url: None for an embedded one. port: 0 for any that is free. environment: further
-    settings."""
-    with starting_tracker(database_url, *arguments, data_dir=data_dir, port=port, **environment) as (
+    """A server until the block ends. database_url: None for an embedded one. port: 0 for any that is free. stderr: a file for the
+    server's standard error. environment: further settings; an empty value unsets one."""
+    with starting_tracker(database_url, *arguments, data_dir=data_dir, port=port, stderr=stderr, **environment) as (
         process,
         directory,
     ):
@@ -201,6 +214,7 @@ def starting_tracker(
     data_dir: Path | None = None,
     port: int = 0,
     program: Sequence[str] = ("-m", "tracker"),
+    stderr: IO[bytes] | None = None,
     **environment: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """The same, which need not get so far that it listens: its process and data directory. program: Python's arguments."""
@@ -215,7 +229,10 @@ def starting_tracker(
             **environment,
         }
         process = subprocess.Popen(
-            [sys.executable, *program, "serve", *arguments], env=bare_environment() | settings, cwd=temporary
+            [sys.executable, *program, "serve", *arguments],
+            env=bare_environment() | settings,
+            cwd=temporary,
+            stderr=stderr,
         )
         try:
             yield process, directory
@@ -232,7 +249,9 @@ def starting_tracker(
 def bare_environment() -> dict[str, str]:
     """Of this process, without settings. Where it is used, a directory without the developer's ``.env`` must be, too."""
     return {
-        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_", "PUBLIC_"))
     }
 
 

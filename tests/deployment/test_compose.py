@@ -170,11 +170,15 @@ def test_the_projector_and_the_tracker_are_one_server() -> None:
 
 
 def test_prometheus_has_what_its_configuration_names() -> None:
-    """The targets, the alert manager and the rules of grafana/prometheus/prometheus.yml are at these names."""
+    """The targets, the alert manager, the rules and the tracker's own API token of grafana/prometheus/prometheus.yml are at these names."""
     configuration = (ROOT / "grafana/prometheus/prometheus.yml").read_text(encoding="utf-8")
     assert "targets: [tracker:8000]" in configuration
     assert "targets: [alertmanager:9093]" in configuration
     assert "rules/*.yml" in configuration
+    (secret,) = re.findall(r"credentials_file: /run/secrets/(\w+)", configuration)
+    tracker = COMPOSE.services["tracker"].environment
+    assert secret in COMPOSE.services["prometheus"].secrets
+    assert tracker["TRACKER_API_TOKEN_FILE"] == f"/run/secrets/{secret}"
     assert "./grafana/prometheus/rules:/etc/prometheus/rules:ro" in COMPOSE.services["prometheus"].volumes
 
 

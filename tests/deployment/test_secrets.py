@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.compose import ROOT, example_environment, read_compose, resolved
+from tracker.server_settings import load_server_settings
 from tracker.settings import load_settings
 
 COMPOSE = read_compose()
@@ -140,10 +141,9 @@ def test_our_services_take_their_settings(
     monkeypatch.chdir(tmp_path)
     for name, value in COMPOSE.services[service].environment.items():
         monkeypatch.setenv(name, resolved(value, example_environment()).replace("/run/secrets", str(made)))
-    if service == "tracker":
-        # The Dockerfile's: beyond loopback an API token is needed.
-        monkeypatch.setenv("TRACKER_HOST", "0.0.0.0")
-    settings = load_settings()
+    # The Dockerfile's, for all its commands; a server beyond loopback needs an API token and a public URL.
+    monkeypatch.setenv("TRACKER_HOST", "0.0.0.0")
+    settings = load_server_settings() if service == "tracker" else load_settings()
     assert settings.database_url
     password = contents(made)[
         {"migrate": "tracker_owner", "tracker": "tracker_web"}.get(service, "tracker_projector") + "_password"

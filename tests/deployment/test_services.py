@@ -102,8 +102,12 @@ class Deployment:
             return answer.status
 
     def metrics(self) -> bytes:
-        """What Prometheus gets from the tracker."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+        """What Prometheus gets from the tracker, with the secret that it mounts."""
+        token = (self.directory / "tracker_api_token").read_text(encoding="ascii")
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/metrics", headers={"Authorization": f"Bearer {token}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read()
 
 

@@ -32,6 +32,9 @@ SENDERS: Final = {"sms": "+14155550199", "whatsapp": "whatsapp:+14155550199"}
 BURST: Final = "30007"
 """The error that comes suddenly. Nothing else in the hour has it."""
 
+API_TOKEN: Final = "of-the-hour"
+"""The tracker's, which Prometheus reads from a file."""
+
 SMS: Final = ("--channel", "sms", "--error-code")
 
 SAID: Final = """
@@ -106,9 +109,10 @@ def an_hour() -> Iterator[Hour]:
     """Lets it pass; the servers run until the block ends."""
     with (
         tempfile.TemporaryDirectory(prefix="tracker-hour-") as directory,
-        running_tracker() as tracker,
-        running_prometheus(Path(directory), f"127.0.0.1:{tracker.port}") as prometheus,
+        running_tracker(TRACKER_API_TOKEN=API_TOKEN) as tracker,
+        running_prometheus(Path(directory), f"127.0.0.1:{tracker.port}", API_TOKEN) as prometheus,
     ):
+        tracker.client.headers["authorization"] = f"Bearer {API_TOKEN}"
         url = running_url(tracker.data_dir)
         assert url is not None
         hour = Hour(tracker, prometheus, url, time.time())

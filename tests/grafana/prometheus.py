@@ -102,14 +102,18 @@ def _sample(pair: list[Any]) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
-def write_config(directory: Path, tracker: str, own: str) -> Path:
-    """The shipped configuration and rules with other addresses (host:port), and with a second for each minute of waiting."""
+def write_config(directory: Path, tracker: str, own: str, token: str) -> Path:
+    """The shipped configuration and rules with other addresses (host:port), another API token, and with a second for each minute of
+    waiting."""
     config: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
     config["global"] = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
     config["global"]["evaluation_interval"] = f"{EVALUATION_SECONDS}s"
     addresses = {"tracker": tracker, "prometheus": own}
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [addresses[job["job_name"]]]}]
+        if "authorization" in job:
+            job["authorization"]["credentials_file"] = str(directory / "token")
+    (directory / "token").write_text(f"{token}\n", encoding="ascii")
     # Nobody is told.
     del config["alerting"]
     (directory / "rules").mkdir(parents=True)
@@ -134,8 +138,8 @@ def hold_seconds(hold: str) -> str:
 
 
 @contextmanager
-def running_prometheus(directory: Path, tracker: str) -> Iterator[Prometheus]:
-    """Prometheus until the block ends. directory: empty, for its files. tracker: host:port that it watches."""
+def running_prometheus(directory: Path, tracker: str, token: str) -> Iterator[Prometheus]:
+    """Prometheus until the block ends. directory: empty, for its files. tracker: host:port that it watches, and its API token."""
     program = shutil.which("prometheus")
     assert program, "prometheus is missing: apt-get install prometheus"
     own = f"127.0.0.1:{free_port()}"
@@ -144,7 +148,7 @@ def running_prometheus(directory: Path, tracker: str) -> Iterator[Prometheus]:
         process = subprocess.Popen(
             [
                 program,
-                f"--config.file={write_config(directory, tracker, own)}",
+                f"--config.file={write_config(directory, tracker, own, token)}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address={own}",
                 "--storage.tsdb.retention.time=40d",

@@ -1,5 +1,6 @@
 """Where a batch goes: to the database while it answers, else to the local disk, and nowhere without saying so."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.new_events import new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
+from tracker.log import failover as failover_module
 from tracker.log.availability import Availability
 from tracker.log.failover import Failover
 from tracker.log.journal import Journal
@@ -154,3 +156,59 @@ async def test_what_is_to_be_spooled_is_spooled(setting: Setting, away: bool) ->
     assert await setting.failover.spool(events) == "spooled"
     assert setting.store.asked == 0
     assert await setting.spooled() == events
+
+
+async def test_it_accepts_callbacks_while_either_side_does(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once a batch was refused by both; again when the disk has room, found out by writing, or when the database is back."""
+    failover, journal = setting.failover, setting.journal
+    monkeypatch.setattr(failover_module, "PROBE_SECONDS", 0)
+    probes = 0
+
+    async def full(*_: object) -> None:
+        raise SpoolUnavailableError("full")
+
+    async def probe() -> None:
+        nonlocal probes
+        probes += 1
+        await Journal.probe(journal)
+
+    monkeypatch.setattr(journal, "probe", probe)
+    setting.store.error = DatabaseUnavailableError("away")
+    await failover.append(new_events(1))
+    assert await failover.accepts_callbacks()
+    assert probes == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write", full)
+        patch.setattr(journal, "probe", full)
+        with pytest.raises(SpoolUnavailableError):
+            await failover.append(new_events(1, start=2))
+        assert not await failover.accepts_callbacks()
+        setting.database.back()
+        assert await failover.accepts_callbacks()
+        setting.database.lost("again")
+        assert not await failover.accepts_callbacks()
+    assert await failover.accepts_callbacks()
+    assert probes == 1
+    assert await failover.accepts_callbacks()
+    assert probes == 1
+    assert len(await setting.spooled()) == 1
+
+
+async def test_the_spool_is_tested_once_a_second_for_all_who_ask(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each test is two fsyncs, which strangers must not multiply."""
+    probes = 0
+
+    async def probe() -> None:
+        nonlocal probes
+        probes += 1
+        raise SpoolUnavailableError("full")
+
+    monkeypatch.setattr(setting.journal, "probe", probe)
+    setting.database.lost("test")
+    setting.failover.is_refusing = True
+    answers = await asyncio.gather(*(setting.failover.accepts_callbacks() for _ in range(50)))
+    answers.append(await setting.failover.accepts_callbacks())
+    assert set(answers) == {False}
+    assert probes == 1

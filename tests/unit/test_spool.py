@@ -14,7 +14,7 @@ import pytest
 from tests.new_events import EVIDENCE, new_event, new_events, quarantined
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record
-from tracker.log.spool import PAGE_BYTES, Spool
+from tracker.log.spool import PAGE_BYTES, PROBE_BYTES, Spool
 from tracker.log.spooled import Refusal, SpoolSize
 
 ALL = 10**6
@@ -268,3 +268,23 @@ def test_a_size_that_was_wrong_is_put_right(spool: Spool, path: Path) -> None:
     spool.remove(5)
     assert contents(spool) == []
     assert spool.size == SpoolSize(0, 0, 0)
+
+
+def test_a_probe_writes_and_leaves_nothing(tmp_path: Path) -> None:
+    """It fails where one record more might not be written, and what is in the journal stays as it was."""
+    spool = Spool(tmp_path / "spool.sqlite", 2**20)
+    events = new_events(3)
+    spool.write(events)
+    size = spool.size
+    for _ in range(3):
+        spool.probe()
+    assert spool.size == size
+    assert [row.record for row in spool.read(10, 10**6)] == list(events)
+    spool.write(new_events(1, start=4))
+    spool.close()
+    small = Spool(tmp_path / "small.sqlite", PROBE_BYTES - PAGE_BYTES)
+    small.write(events)
+    with pytest.raises(SpoolUnavailableError):
+        small.probe()
+    assert [row.record for row in small.read(10, 10**6)] == list(events)
+    small.close()
