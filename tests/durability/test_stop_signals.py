@@ -56,8 +56,7 @@ class Group:
 
     def remains(self) -> list[psutil.Process]:
         """Processes of this server that live, PostgreSQL's included."""
-        found = [each for each in psutil.process_iter() if self._is_ours(each)]
-        return found
+        return [each for each in psutil.process_iter() if self._is_ours(each)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:

@@ -13,13 +13,18 @@ import pytest
 from tracker.stop_signals import URGENT_SIGNALS
 
 PROGRAM = """
-import os, sys
+import os, sys, threading
 from tracker.stop_signals import StopSignals
+released = []
 mode, signals = sys.argv[1], int(sys.argv[2])
 with StopSignals(exits_when_urgent=mode == "exit") as stop:
     print("ready", flush=True)
     if mode == "exit":
         os.read(0, 1)
+    elif mode == "busy":
+        threading.Thread(target=lambda: released.append(os.read(0, 1))).start()
+        while not released:
+            pass
     print(stop.wait(60, signals), stop.is_set(), stop.is_urgent(), flush=True)
     os.read(0, 1)
 print("left", flush=True)
@@ -63,12 +68,15 @@ def test_one_signal_ends_a_wait(number: signal.Signals) -> None:
 
 
 def test_a_burst_of_signals_neither_deadlocks_nor_kills() -> None:
-    """Five thousand of both kinds: the handler of one is interrupted by the other again and again."""
+    """Fifty thousand of both kinds, while the main thread computes: the handler of one is interrupted by the other again and again."""
     chance = random.Random(9)
-    with program("wait", URGENT_SIGNALS) as process:
-        for _ in range(5000):
-            process.send_signal(chance.choice(BOTH))
+    with program("busy", URGENT_SIGNALS) as process:
+        for _ in range(50_000):
+            os.kill(process.pid, chance.choice(BOTH))
+        let_go(process)
         assert read_line(process) == "True True True"
+        let_go(process)
+        assert read_line(process) == "left"
 
 
 def test_a_late_signal_does_not_change_the_exit_code() -> None:
