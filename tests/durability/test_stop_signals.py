@@ -140,14 +140,13 @@ def test_two_signals_at_any_moment_of_a_start(data_dir: Path, phase: str, rng: r
 
 def test_two_signals_at_any_moment_of_a_first_start(tmp_path: Path, rng: random.Random) -> None:
     """While the cluster is made. The next start makes it anew, or goes on."""
-    for number in range(3):
-        directory = tmp_path / str(number)
+    for directory in (tmp_path / "1", tmp_path / "2", tmp_path / "3"):
         directory.mkdir()
         with group(directory) as server:
             pause_until(time.monotonic() + rng.uniform(0.5, 3))
             server.send(rng.choice(BOTH), rng.choice(BOTH))
             server.assert_ended(STOP_SECONDS + GRACE)
-    with running_tracker(data_dir=directory) as tracker:
+    with running_tracker(data_dir=tmp_path / "3") as tracker:
         tracker.post_ok("sent", 1)
 
 
