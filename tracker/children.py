@@ -1,7 +1,6 @@
 """The processes under the supervisor."""
 
 import math
-import os
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ class Child:
         descriptors: tuple[int, ...],
         stop_seconds: float,
     ) -> None:
-        """stop_seconds: how long it may take to stop."""
+        """environment: all of it. stop_seconds: how long it may take to stop."""
         self.name = name
         self._stop_seconds = stop_seconds
         self._arguments = arguments
@@ -59,7 +58,7 @@ class Child:
             # A session of its own: Ctrl-C reaches the supervisor only, which then stops its children in order.
             self._process = subprocess.Popen(
                 [sys.executable, *self._arguments],
-                env={**os.environ, **self._environment},
+                env=self._environment,
                 pass_fds=self._descriptors,
                 start_new_session=True,
             )

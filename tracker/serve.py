@@ -20,7 +20,7 @@ from tracker.children import Child
 from tracker.database.embedded import exclusively
 from tracker.database.keeper import DatabaseKeeper
 from tracker.errors import TrackerError
-from tracker.processes import INSTANCE_ID, PARENT_PIPE, instance_id
+from tracker.processes import INSTANCE_ID, PARENT_PIPE, environment_without_secrets, instance_id
 from tracker.settings import Settings
 from tracker.stop_signals import URGENT_SIGNALS, StopSignals
 from tracker.web.receiver import spool_directory
@@ -100,7 +100,16 @@ def serve(
         }
         workers = _workers(settings, shared, listener.fileno(), read_end, stats)
         projectors = (
-            [Child("projector", ["-m", "tracker", "project"], shared, (read_end,), PROJECTOR_SECONDS)]
+            [
+                Child(
+                    "projector",
+                    ["-m", "tracker", "project"],
+                    # Of all secrets it uses only the database's URL.
+                    {**environment_without_secrets(), **shared},
+                    (read_end,),
+                    PROJECTOR_SECONDS,
+                )
+            ]
             if project
             else []
         )
@@ -155,11 +164,17 @@ def _stop_database(database: DatabaseKeeper, stop: StopSignals) -> None:
 
 def _workers(settings: Settings, shared: Mapping[str, str], listener: int, parent_pipe: int, stats: int) -> list[Child]:
     descriptors = (listener, parent_pipe, stats)
+    # The command line goes before the environment in the workers too.
+    options = {
+        "TRACKER_HOST": settings.host,
+        "TRACKER_PORT": str(settings.port),
+        "TRACKER_WORKERS": str(settings.workers),
+    }
     return [
         Child(
             f"web-{worker}",
             ["-m", "tracker.web.worker"],
-            {**shared, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)},
+            {**os.environ, **shared, **options, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)},
             descriptors,
             WORKER_SECONDS,
         )

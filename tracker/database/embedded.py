@@ -24,7 +24,7 @@ from tracker.database.postmaster import (
     remove_stale_locks,
 )
 from tracker.database.wheel import let_system_user_in, run_program, socket_directory
-from tracker.errors import EmbeddedServerError
+from tracker.errors import EmbeddedServerError, SettingsError
 
 STOP_SECONDS: Final = 20
 """How long a fast shutdown may take before the server is left to finish by itself."""
@@ -189,10 +189,16 @@ def _log_tail(pgdata: Path, lines: int = 12) -> str:
 def exclusively(data_dir: Path) -> Iterator[bool]:
     """Hold the data directory for this process: yields True, or False when another process holds it already.
 
-    The kernel gives the lock back when the process dies, however it dies.
+    The kernel gives the lock back when the process dies, however it dies. Raises SettingsError when the directory cannot be used.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "lock").open("a", encoding="ascii") as file:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("a", encoding="ascii")
+    except OSError as error:
+        raise SettingsError(
+            f"TRACKER_DATA_DIR: {data_dir} cannot be used: {error.strerror}. It must be a directory that this user may write to."
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
