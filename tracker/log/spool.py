@@ -99,8 +99,8 @@ class Spool:
             with _transaction(connection):
                 newest = self._put_last(connection, self._newest, packed)
             self._newest = newest
-            self._measure(connection, len(records), 0)
             self._write_mark()
+            self._measure(connection, len(records), 0)
 
     def check(self) -> None:
         """Find out whether the file could be written to, while nothing has to be written. Raises as ``write`` does."""
