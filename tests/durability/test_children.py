@@ -34,12 +34,12 @@ def environment_of(pid: int) -> bytes:
 def test_children_see_only_the_secrets_that_they_use(tmp_path: Path) -> None:
     """Web workers verify signatures and tokens. The projector has the database's URL and nothing else, PostgreSQL has none at all, and
     no command line has any."""
-    secrets = {
-        "TRACKER_API_TOKEN": API_TOKEN,
-        "TWILIO_SHARED_KEYS": f'{{"key": "{SHARED_SECRET}"}}',
-        "twilio_auth_tokens": f'{{"{ACCOUNT_SID}": ["{TOKEN}"]}}',
-    }
-    with running_tracker(data_dir=tmp_path, **secrets) as tracker:
+    with running_tracker(
+        data_dir=tmp_path,
+        TRACKER_API_TOKEN=API_TOKEN,
+        TWILIO_SHARED_KEYS=f'{{"key": "{SHARED_SECRET}"}}',
+        twilio_auth_tokens=f'{{"{ACCOUNT_SID}": ["{TOKEN}"]}}',
+    ) as tracker:
         wait_until(lambda: tracker.children("tracker project"), "the projector")
         (projector,) = tracker.children("tracker project")
         (worker,) = tracker.children("tracker.web.worker")
