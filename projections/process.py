@@ -1,9 +1,8 @@
 """The projector as a process: run the runner, and start it again when the database went away."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import psycopg
@@ -32,14 +31,29 @@ for it: an answer about a message is folded from the log itself."""
 LOCK_SECONDS = 1.0
 """How often a runner that waits for its turn asks again."""
 
+LAST_SECONDS = 2.0
+"""How long a projector that was told to stop goes on with what is in the log."""
+
 MAX_RETRY_SECONDS = 5.0
 """The longest pause between attempts to reach the database."""
+
+
+class StopCondition(Protocol):
+    """Tells the projector to stop: ``StopSignals`` in a process, a ``threading.Event`` in a test."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        ...
+
+    def wait(self, seconds: float, /) -> bool:
+        """Wait so many seconds, less when it is time to stop. Returns ``is_set()``."""
+        ...
 
 
 def project(
     conninfo: str,
     instance_id: UUID,
-    stop: threading.Event,
+    stop: "StopCondition",
     on_active: Callable[[], object] = lambda: None,
     *,
     projections: Sequence[Projection[Any]] = PROJECTIONS,
@@ -69,7 +83,7 @@ def catch_up(conninfo: str, instance_id: UUID) -> bool:
         return True
 
 
-def _run(runner: Runner, instance_id: UUID, stop: threading.Event, on_active: Callable[[], object]) -> None:
+def _run(runner: Runner, instance_id: UUID, stop: "StopCondition", on_active: Callable[[], object]) -> None:
     waiting_since = time.monotonic()
     while not runner.try_to_start(instance_id):
         if waiting_since:
@@ -84,3 +98,7 @@ def _run(runner: Runner, instance_id: UUID, stop: threading.Event, on_active: Ca
             runner.wait(POLL_SECONDS)
         if events < BATCH_EVENTS:
             stop.wait(BUSY_GATHER_SECONDS if events >= BUSY_EVENTS else GATHER_SECONDS)
+    # The web workers have stopped before: what they appended last must not wait for the next start.
+    deadline = time.monotonic() + LAST_SECONDS
+    while runner.run_once() and time.monotonic() < deadline:
+        pass

@@ -14,6 +14,16 @@ from tracker.log.record import Record, identity
 from tracker.log.spool import Spool
 from tracker.log.store import Kept
 
+PATIENCE = 30.0
+"""Seconds after which a wait fails."""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition is true. Raises TimeoutError after PATIENCE."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
 
 class FakeStore:
     """A database in memory, which stores each record once."""
@@ -44,7 +54,8 @@ class FakeStore:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is true after a call."""
         async with self.changed:
-            await self.changed.wait_for(condition)
+            async with asyncio.timeout(PATIENCE):
+                await self.changed.wait_for(condition)
 
 
 class Setting:
@@ -61,8 +72,9 @@ class Setting:
 
     async def until_empty(self) -> None:
         """Wait until nothing waits in the journal."""
-        while self.journal.size.events or (await self.journal.read(1, 1)).rows:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(PATIENCE):
+            while self.journal.size.events or (await self.journal.read(1, 1)).rows:
+                await asyncio.sleep(0.001)
 
     def spool(self, name: str, records: Sequence[Record]) -> Path:
         """Another spool file in the directory, with these in it."""
@@ -73,10 +85,8 @@ class Setting:
 
     async def until_gone(self, *paths: Path) -> None:
         """Wait until files are there no longer."""
-        while any(path.exists() for path in paths):
-            await asyncio.sleep(0.001)
+        await until(lambda: not any(path.exists() for path in paths))
 
     async def until_one_is_refused(self) -> None:
         """Wait until of the leftovers one record is refused, and nothing else waits."""
-        while self.leftovers.size.refused != 1 or self.leftovers.size.events:
-            await asyncio.sleep(0.001)
+        await until(lambda: self.leftovers.size.refused == 1 and not self.leftovers.size.events)

@@ -29,6 +29,10 @@ class SpoolUnavailableError(TrackerError):
     """The local disk did not take what was to be written: it is full, at its limit, or broken. The message names the file."""
 
 
+class SpoolFullError(SpoolUnavailableError):
+    """The spool is at its limit, and the disk has room: the database has been away for long. The message says how much the spool holds."""
+
+
 class SpoolDamagedError(TrackerError):
     """A spool file is no longer what was written: it is to be set aside, and what is readable to be saved."""
 

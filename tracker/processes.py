@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from tracker.errors import SettingsError
+from tracker.settings import SECRETS
 
 PARENT_PIPE: Final = "TRACKER_PARENT_PIPE"
 """Environment variable: the descriptor of a pipe whose other end only the supervisor holds."""
@@ -30,6 +31,13 @@ def instance_id() -> UUID:
         return UUID(given)
     except ValueError:
         raise SettingsError(f"{INSTANCE_ID}: must be a UUID, such as {uuid4()}") from None
+
+
+def environment_without_secrets() -> dict[str, str]:
+    """The environment of this process without secrets and without the names of files that hold them, for a process that needs none.
+    Settings are found whatever the case of their names, and so are these."""
+    secret = {name + suffix for name in SECRETS for suffix in ("", "_FILE")}
+    return {name: value for name, value in os.environ.items() if name.upper() not in secret}
 
 
 def give_way() -> None:

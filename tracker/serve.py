@@ -6,10 +6,10 @@ needs no help.
 """
 
 import contextlib
+import errno
 import os
-import signal
 import socket
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Final
@@ -20,8 +20,9 @@ from tracker.children import Child
 from tracker.database.embedded import exclusively
 from tracker.database.keeper import DatabaseKeeper
 from tracker.errors import TrackerError
-from tracker.processes import INSTANCE_ID, PARENT_PIPE, instance_id
+from tracker.processes import INSTANCE_ID, PARENT_PIPE, environment_without_secrets, instance_id
 from tracker.settings import Settings
+from tracker.stop_signals import URGENT_SIGNALS, StopSignals
 from tracker.web.receiver import spool_directory
 from tracker.web.server import STOP_SECONDS as WORKER_STOP_SECONDS
 from tracker.web.stats import shared_memory
@@ -44,6 +45,11 @@ STOP_SECONDS: Final = WORKER_SECONDS + PROJECTOR_SECONDS
 CHECK_SECONDS: Final = 0.2
 """How often children are looked after."""
 
+BIND_SECONDS: Final = 5.0
+"""How long a start waits for its port: the workers of a server that was killed take about a second to close theirs."""
+
+BIND_PAUSE_SECONDS: Final = 0.1
+
 START_CHECK_SECONDS: Final = 0.02
 """How often is looked whether the database is up that a first start waits for."""
 
@@ -55,7 +61,8 @@ def serve(
     migrate_first: bool = True,
     on_ready: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT. The third signal ends everything at once, and then the exit code is 128 and its number: children
+    are killed, an embedded PostgreSQL shuts down without a checkpoint and recovers at its next start. What was acknowledged stays.
 
     project: whether a projector runs beside the web workers. migrate_first: False where DATABASE_URL logs in as somebody who may not,
     and the schema is up to date already. on_ready: called with the port when connections are accepted.
@@ -67,18 +74,15 @@ def serve(
     reached at the first start, or not be migrated.
     """
     server = instance_id()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with exclusively(settings.data_dir) as alone, contextlib.ExitStack() as resources:
+    with StopSignals() as stop, exclusively(settings.data_dir) as alone, contextlib.ExitStack() as resources:
         if not alone:
             raise TrackerError(
                 f"Another server runs on {settings.data_dir}: stop it, or set TRACKER_DATA_DIR to another directory."
             )
-        listener = resources.enter_context(_bind(settings))
+        listener = resources.enter_context(_bind(settings, stop))
         database = DatabaseKeeper(settings, migrates=migrate_first)
         database.start()
-        resources.callback(database.stop)
+        resources.callback(_stop_database, database, stop)
         if not (spool_directory(settings).is_dir() or _is_up(database, stop)):
             return
         with _taken(settings, listener):
@@ -96,7 +100,16 @@ def serve(
         }
         workers = _workers(settings, shared, listener.fileno(), read_end, stats)
         projectors = (
-            [Child("projector", ["-m", "tracker", "project"], shared, (read_end,), PROJECTOR_SECONDS)]
+            [
+                Child(
+                    "projector",
+                    ["-m", "tracker", "project"],
+                    # Of all secrets it uses only the database's URL.
+                    {**environment_without_secrets(), **shared},
+                    (read_end,),
+                    PROJECTOR_SECONDS,
+                )
+            ]
             if project
             else []
         )
@@ -112,10 +125,10 @@ def serve(
             # Nobody can connect any more once the workers have closed theirs.
             listener.close()
             # Web workers first: what they append while stopping, the projector still takes in.
-            _stop_all(workers, projectors)
+            _stop_all(stop, workers, projectors)
 
 
-def _is_up(database: DatabaseKeeper, stop: threading.Event) -> bool:
+def _is_up(database: DatabaseKeeper, stop: StopSignals) -> bool:
     """Wait for the database at a first start, when nobody has been promised anything yet. False: told to stop meanwhile. Raises
     TrackerError with what is wrong with it."""
     while not stop.wait(START_CHECK_SECONDS):
@@ -131,23 +144,37 @@ def _look_after(*groups: list[Child]) -> None:
         child.look_after()
 
 
-def _stop_all(*groups: list[Child]) -> None:
+def _stop_all(stop: StopSignals, *groups: list[Child]) -> None:
     """One group after the other."""
     for group in groups:
         for child in group:
             child.tell_to_stop()
         for child in group:
-            child.wait()
+            child.wait(stop)
     _log.info("server.stopped")
+
+
+def _stop_database(database: DatabaseKeeper, stop: StopSignals) -> None:
+    """The last step of every stop. Raises EmbeddedServerError, and SystemExit when the stop is urgent."""
+    database.stop(stop.is_urgent)
+    if stop.is_urgent():
+        _log.warning("server.ended_at_once", reason=f"received {URGENT_SIGNALS} signals")
+        raise SystemExit(128 + (stop.last or 0))
 
 
 def _workers(settings: Settings, shared: Mapping[str, str], listener: int, parent_pipe: int, stats: int) -> list[Child]:
     descriptors = (listener, parent_pipe, stats)
+    # The command line goes before the environment in the workers too.
+    options = {
+        "TRACKER_HOST": settings.host,
+        "TRACKER_PORT": str(settings.port),
+        "TRACKER_WORKERS": str(settings.workers),
+    }
     return [
         Child(
             f"web-{worker}",
             ["-m", "tracker.web.worker"],
-            {**shared, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)},
+            {**os.environ, **shared, **options, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)},
             descriptors,
             WORKER_SECONDS,
         )
@@ -155,14 +182,23 @@ def _workers(settings: Settings, shared: Mapping[str, str], listener: int, paren
     ]
 
 
-def _bind(settings: Settings) -> socket.socket:
-    """The address is ours, and nobody can connect yet. Raises TrackerError when it is taken."""
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    with _taken(settings, listener):
-        listener.bind((settings.host.strip("[]"), settings.port))
-    listener.set_inheritable(True)
-    return listener
+def _bind(settings: Settings, stop: StopSignals) -> socket.socket:
+    """A socket that has the address and does not listen yet. Workers of a server that was killed hold its port until they have noticed:
+    an address in use is tried again for BIND_SECONDS. Raises TrackerError when it is still taken then."""
+    deadline = time.monotonic() + BIND_SECONDS
+    while True:
+        listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with _taken(settings, listener):
+            try:
+                listener.bind((settings.host.strip("[]"), settings.port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline or stop.wait(BIND_PAUSE_SECONDS):
+                    raise
+                listener.close()
+                continue
+        listener.set_inheritable(True)
+        return listener
 
 
 @contextlib.contextmanager

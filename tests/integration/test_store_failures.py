@@ -95,6 +95,33 @@ async def test_a_database_that_takes_nothing_is_away(
     assert positions(connection) == []
 
 
+@pytest.mark.parametrize("sqlstate", ["25006", "53100", "55P03"])
+async def test_a_session_that_failed_is_not_used_again(
+    store: EventStore, connection: psycopg.Connection[Any], sqlstate: str
+) -> None:
+    """A session on a server that became read-only stays read-only, whatever the server is later: the next attempt has a new one."""
+    await store.append(())
+    before = session_of_store(connection)
+    raising(sqlstate)(connection)
+    with pytest.raises(DatabaseUnavailableError, match=sqlstate):
+        await store.append(new_events(1))
+    connection.execute("DROP FUNCTION fail CASCADE")
+    await store.append(new_events(1))
+    assert session_of_store(connection) != before
+    assert len(positions(connection)) == 1
+
+
+def session_of_store(connection: psycopg.Connection[Any]) -> int:
+    """The process id of the newest session of the store, at the server."""
+    row = connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
+        " ORDER BY backend_start DESC LIMIT 1",
+        (APPLICATION,),
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
 REFUSED: dict[str, Break] = {
     "a constraint": statement("ALTER TABLE events ADD CONSTRAINT refused CHECK (message_sid NOT LIKE '%2')"),
     "a trigger": raising("P0001", "NEW.message_sid LIKE '%2'"),

@@ -10,7 +10,7 @@ from tests.new_events import new_event, new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.appender import EVEN_EVENTS, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Appender
 from tracker.log.event import NewEvent
-from tracker.log.record import Record
+from tracker.log.record import Record, identity
 from tracker.log.store import Kept
 
 pytestmark = pytest.mark.anyio
@@ -74,17 +74,22 @@ async def test_of_many_callers_one_half_is_at_the_store_while_the_other_half_sen
     store = StoppedStore()
     appender = Appender(store)
     callers, events = 3 * EVEN_EVENTS, iter(new_events(30 * EVEN_EVENTS))
+    senders = dict[bytes, int]()
 
-    async def send() -> None:
+    async def send(caller: int) -> None:
         for event in events:
+            senders[event.event_id] = caller
             await appender.append(event)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(callers):
-            group.create_task(send())
+        for caller in range(callers):
+            group.create_task(send(caller))
         for _ in range(20):
             await store.finish()
     assert {len(batch) for batch in store.batches} == {callers // 2}
+    halves = [{senders[identity(record)] for record in batch} for batch in store.batches]
+    assert halves == [halves[0], halves[1]] * 10
+    assert not halves[0] & halves[1]
 
 
 async def test_few_callers_go_together() -> None:
@@ -222,6 +227,19 @@ async def test_batches_that_were_appended_are_counted() -> None:
     await store.finish()
     await outcomes(futures)
     assert counted == [2, 1]
+
+
+async def test_a_batch_that_was_spooled_is_not_counted_as_appended() -> None:
+    """The histogram is about transactions of the database."""
+    counted = list[int]()
+
+    class Spooling:
+        async def append(self, records: Sequence[Record]) -> Kept:
+            return "spooled"
+
+    appender = Appender(Spooling(), on_batch=counted.append)
+    assert await outcomes([appender.append(event) for event in new_events(3)]) == ["spooled"] * 3
+    assert counted == []
 
 
 async def test_what_is_set_aside_goes_the_same_way() -> None:

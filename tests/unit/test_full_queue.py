@@ -103,6 +103,7 @@ async def test_what_is_put_back_is_written_although_the_writer_has_ended(monkeyp
     disk.set()
     await store.finish()
     assert await outcomes(futures) == ["spooled"] * 2 + ["appended"] * 2
+    assert store.batches == [events[:2], events[2:]]
 
 
 async def test_nobody_waits_for_a_store_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

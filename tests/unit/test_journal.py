@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.draining import until
 from tests.new_events import new_events
 from tracker.errors import SpoolUnavailableError
 from tracker.log.journal import Journal
@@ -95,8 +96,8 @@ async def test_nobody_waits_for_a_disk_for_ever(path: Path) -> None:
             await journal.write(events[1:])
         stalled.set()
         patient = Journal(Spool(path, 2**26), thread)
-        while not journal.size.events:
-            await asyncio.sleep(0.001)
+        await until(lambda: journal.size.events)
+        journal._seconds = 30.0  # pyright: ignore[reportPrivateUsage]  # for a disk that only is slow
         await journal.close()
         assert await contents(patient) == events[:1]
 

@@ -57,7 +57,7 @@ def test_a_file_cut_short_gives_what_is_before_the_cut(path: Path, part: float) 
     found = saved(path)
     assert found == sorted(set(found))
     assert found[0] == 0
-    assert len(found) >= len(EVENTS) * part * 0.9
+    assert len(found) >= len(EVENTS) * part * 0.9 - 10
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_what_passes_is_no_damage(path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        with pytest.raises(SpoolUnavailableError, match="unable to open"):
+        with pytest.raises(SpoolUnavailableError, match="Too many open files"):
             saved(path)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -198,7 +198,9 @@ def test_a_file_set_aside_keeps_its_wal(tmp_path: Path) -> None:
     assert saved(aside) == list(range(20))
     mark_salvaged(aside)
     assert damaged_files(tmp_path) == []
-    assert [each.name[:22] for each in tmp_path.glob("left*")] == ["left.sqlite.salvaged-2"]
+    kept = sorted(each.name for each in tmp_path.glob("left*"))
+    assert [name[:22] for name in kept] == ["left.sqlite.salvaged-2"] * 2
+    assert kept[1] == f"{kept[0]}-wal"
 
 
 def test_two_files_of_one_worker_can_be_set_aside(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The spool file: in order, durable, bounded, and small again when it is empty."""
 
+import os
 import resource
 import sqlite3
 import stat
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.new_events import EVIDENCE, new_event, new_events, quarantined
-from tracker.errors import SpoolDamagedError, SpoolUnavailableError
+from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
 from tracker.log.record import Record
 from tracker.log.spool import PAGE_BYTES, PROBE_BYTES, Spool
 from tracker.log.spooled import Refusal, SpoolSize
@@ -220,6 +221,39 @@ def test_callbacks_are_for_the_owner_alone(spool: Spool, path: Path) -> None:
     """They hold phone numbers."""
     spool.open()
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_new_directory_is_synchronised_with_the_disk(
+    spool: Spool, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a power cut could take it, with everything in it, out of the directory above. The mark is in place for good, too."""
+    synchronised = list[Path]()
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synchronised.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    spool.open()
+    assert path.parent.parent in synchronised
+    assert path.parent in synchronised
+    spool.close()
+    synchronised.clear()
+    spool.open()
+    assert path.parent.parent not in synchronised
+
+
+def test_a_spool_at_its_limit_says_how_full_it_is(path: Path) -> None:
+    """It is not the disk that is full, nor a database of anybody's."""
+    spool = Spool(path, 2**18)
+    with pytest.raises(SpoolFullError) as caught:
+        while True:
+            spool.write(new_events(50))
+    assert str(caught.value) == (
+        f"the spool is full ({spool.size.bytes} of {2**18} bytes): callbacks are refused until the database is back"
+    )
+    assert spool.size.bytes > 2**17
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -1,8 +1,5 @@
 """``tracker project``: keep the projections, in a process of its own."""
 
-import signal
-import threading
-
 import rich_click as click
 
 from projections.process import catch_up, project
@@ -11,6 +8,7 @@ from tracker.database.connections import Role, conninfo
 from tracker.database.embedded import open_database
 from tracker.processes import end_with_parent, give_way, instance_id
 from tracker.settings import Settings, load_settings
+from tracker.stop_signals import StopSignals
 
 
 @click.command("project")
@@ -35,12 +33,9 @@ def command(once: bool, status: bool, as_json: bool) -> None:
 
 def _project(settings: Settings, *, once: bool) -> None:
     end_with_parent()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     url = settings.database_url.get_secret_value() if settings.database_url else None
     server = instance_id()
-    with open_database(url, settings.data_dir) as database_url:
+    with StopSignals(exits_when_urgent=True) as stop, open_database(url, settings.data_dir) as database_url:
         info = conninfo(database_url, role=Role.PROJECTOR, application="tracker-projector")
         if not once:
             # Whoever posts a callback waits for an answer; for the projections nobody does.

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +24,13 @@ from tracker.database.postmaster import (
     remove_stale_locks,
 )
 from tracker.database.wheel import let_system_user_in, run_program, socket_directory
-from tracker.errors import EmbeddedServerError
+from tracker.errors import EmbeddedServerError, SettingsError
 
 STOP_SECONDS: Final = 20
 """How long a fast shutdown may take before the server is left to finish by itself."""
+
+IMMEDIATE_SECONDS: Final = 2.0
+"""How long an immediate shutdown may take before its processes are killed."""
 
 START_SECONDS: Final = 120
 """How long a server may take to recover from a crash, and ``initdb`` to make a cluster."""
@@ -78,17 +82,32 @@ class EmbeddedServer:
         """Whether its postmaster lives."""
         return is_postmaster(self.pid, self._pgdata)
 
-    def stop(self) -> None:
-        """A fast shutdown: sessions end, a checkpoint is written. Does nothing when the server is gone already."""
+    def stop(self, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """A fast shutdown: sessions end, a checkpoint is written. Does nothing when the server is gone already.
+
+        is_urgent: asked again and again whether to end it at once: an immediate shutdown, without a checkpoint, after which the next
+        start recovers. Nothing that was committed is lost. Raises EmbeddedServerError.
+        """
         if not self.is_running:
             return
         try:
-            run_program("pg_ctl", ["-m", "fast", "-w", "-t", str(STOP_SECONDS), "stop"], self._pgdata)
+            run_program("pg_ctl", ["-m", "fast", "-w", "-t", str(STOP_SECONDS), "stop"], self._pgdata, is_urgent)
         except (subprocess.SubprocessError, OSError) as error:
-            if self.is_running:
+            if is_urgent():
+                self._end_at_once()
+            elif self.is_running:
                 raise EmbeddedServerError(
                     f"The embedded PostgreSQL did not stop: {error}\n{_log_tail(self._pgdata)}"
                 ) from error
+
+    def _end_at_once(self) -> None:
+        """SIGQUIT, which is the immediate shutdown (postgres(1)), then SIGKILL for what is left."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGQUIT)
+        deadline = time.monotonic() + IMMEDIATE_SECONDS
+        while self.is_running and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        end_orphans(self._pgdata)
 
 
 def expected_url(data_dir: Path) -> str:
@@ -170,10 +189,16 @@ def _log_tail(pgdata: Path, lines: int = 12) -> str:
 def exclusively(data_dir: Path) -> Iterator[bool]:
     """Hold the data directory for this process: yields True, or False when another process holds it already.
 
-    The kernel gives the lock back when the process dies, however it dies.
+    The kernel gives the lock back when the process dies, however it dies. Raises SettingsError when the directory cannot be used.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "lock").open("a", encoding="ascii") as file:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("a", encoding="ascii")
+    except OSError as error:
+        raise SettingsError(
+            f"TRACKER_DATA_DIR: {data_dir} cannot be used: {error.strerror}. It must be a directory that this user may write to."
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -4,13 +4,15 @@ A given database is only migrated; the embedded server is also started, and star
 """
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
 from tracker.database.embedded import EmbeddedServer, expected_url
 from tracker.database.migrations import migrate
-from tracker.database.postmaster import bury_dead
+from tracker.database.postmaster import POLL_SECONDS, bury_dead, end_orphans
 from tracker.errors import EmbeddedServerError, TrackerError
 from tracker.settings import Settings
 
@@ -24,6 +26,9 @@ RETRY_SECONDS: Final = 1.0
 
 END_SECONDS: Final = 8
 """How long the thread may take to end: longer than the programs that it waits for, which are told to give up."""
+
+URGENT_END_SECONDS: Final = 1.0
+"""The same when the supervisor ends at once."""
 
 
 class DatabaseKeeper:
@@ -52,18 +57,32 @@ class DatabaseKeeper:
         """Start nothing any more. What runs goes on running."""
         self._resting.set()
 
-    def stop(self) -> None:
-        """Stop the embedded server, also one that is just starting. Raises EmbeddedServerError when it does not stop."""
+    def stop(self, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """Stop the embedded server, also one that is just starting. is_urgent: asked again and again whether to end it at once, as
+        ``EmbeddedServer.stop`` does. Raises EmbeddedServerError when it does not stop."""
         self.rest()
         if not self._is_embedded:
             # A thread that waits for somebody else's database ends with the process.
             return
         if self._server is None:
             # It is being started.
-            self._thread.join(END_SECONDS)
+            self._wait_for_thread(is_urgent)
         server = EmbeddedServer.find(self._data_dir)
         if server is not None:
-            server.stop()
+            server.stop(is_urgent)
+        elif is_urgent():
+            # A cluster that is just being made, or a server that has no lock file yet.
+            end_orphans((self._data_dir / "postgres").resolve())
+
+    def _wait_for_thread(self, is_urgent: Callable[[], bool]) -> None:
+        """Until the thread has ended, END_SECONDS at most, URGENT_END_SECONDS from when it is urgent."""
+        deadline = time.monotonic() + END_SECONDS
+        was_urgent = False
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(POLL_SECONDS)
+            if not was_urgent and is_urgent():
+                was_urgent = True
+                deadline = min(deadline, time.monotonic() + URGENT_END_SECONDS)
 
     def _keep(self) -> None:
         while not self._resting.is_set():

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Final
 
 from tracker.database.postmaster import POLL_SECONDS
+from tracker.processes import environment_without_secrets
 
 PROGRAM_SECONDS: Final = 130
 """How long a program may take: longer than ``pg_ctl`` is told to wait for a server."""
@@ -40,6 +41,7 @@ def run_program(program: str, arguments: list[str], pgdata: Path, gives_up: Call
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=pgdata,
+        env=environment_without_secrets(),
         user=_SYSTEM_USER if os.geteuid() == 0 else None,
         # Ctrl-C reaches the supervisor only.
         start_new_session=True,

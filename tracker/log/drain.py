@@ -9,6 +9,7 @@ Leftovers of others come when the journal is empty, and between any two batches 
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -29,8 +30,8 @@ SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two looks for a database that is away; they double from the one to the other."""
 
-LOOK_SECONDS: Final = 60.0
-"""How often is looked for leftovers when there is nothing else to do."""
+LOOK_SECONDS: Final = 10.0
+"""Interval of looks for leftovers, and for a spool that cannot be written to, when there is nothing else to do."""
 
 SALVAGE_EVENTS: Final = 64
 """Records that are saved from a damaged file at a time, whatever their size."""
@@ -52,13 +53,16 @@ class Drain:
         leftovers: Leftovers | None,
         database: Availability,
         live_seconds: float = LIVE_SECONDS,
+        on_lost: Callable[[int], object] = lambda events: None,
     ) -> None:
         """store: with a connection of its own, so that live batches do not queue behind drained ones. leftovers: None where they are
-        another worker's business. live_seconds: how long a live batch may take."""
+        another worker's business. live_seconds: how long a live batch may take. on_lost: told how many records a damaged file could
+        not give back."""
         self._store = store
         self._journal = journal
         self._leftovers = leftovers
         self._database = database
+        self._on_lost = on_lost
         self._emptying = Emptying(store, database, live_seconds)
         self._wanted = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -129,7 +133,9 @@ class Drain:
             if self._journal.size.refused and time.monotonic() - self._retried_at >= RETRY_SECONDS:
                 self._retried_at = time.monotonic()
                 await self._journal.retry_refused()
-            await self._empty(self._journal)
+            if not await self._empty(self._journal):
+                # Nothing else would find out that the disk takes nothing any more.
+                await self._journal.check()
         except SpoolUnavailableError:
             # The database takes what it is given, and is all there is.
             self._database.back()
@@ -156,7 +162,8 @@ class Drain:
                 await leftovers.leave(journal)
 
     async def _salvage(self, leftovers: Leftovers, path: Path) -> None:
-        records = readable_records(path)
+        lost = list[int]()
+        records = readable_records(path, lost.append)
         try:
             while chunk := await asyncio.to_thread(lambda: list(islice(records, SALVAGE_EVENTS))):
                 try:
@@ -165,6 +172,7 @@ class Drain:
                     await self._journal.write(chunk)
                 await self._take_turn()
             await asyncio.to_thread(mark_salvaged, path)
+            self._on_lost(sum(lost))
         except SpoolUnavailableError as error:
             _log.error("salvage.failed", file=path.name, reason=str(error))
             leftovers.postpone(path)
@@ -179,7 +187,8 @@ class Drain:
             with contextlib.suppress(SpoolUnavailableError):
                 await self._empty(self._journal)
 
-    async def _empty(self, journal: Journal) -> None:
+    async def _empty(self, journal: Journal) -> int:
+        """Returns how many records were drained."""
         drained = 0
         while not self._stopping.is_set():
             appended = await self._emptying.append_next(journal)
@@ -191,6 +200,7 @@ class Drain:
                 await self._take_turn()
         if drained:
             _log.info("spool.drained", file=journal.name, records=drained)
+        return drained
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
-from tracker.errors import SpoolDamagedError, SpoolUnavailableError
+from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
 from tracker.log.record import Record
 from tracker.log.salvage import finish_setting_aside, set_aside
 from tracker.log.spool import PROBE_BYTES, Spool
@@ -45,13 +45,17 @@ class Journal:
         thread: Executor,
         on_change: Callable[[SpoolSize], object] = lambda size: None,
         seconds: float = DISK_SECONDS,
+        on_damage: Callable[[], object] = lambda: None,
     ) -> None:
-        """thread: an executor of one thread. on_change: told the size after each call. seconds: for the disk."""
+        """thread: an executor of one thread. on_change: told the size after each call. seconds: for the disk. on_damage: told, on the
+        thread, of each file that was set aside."""
         self._spool = spool
         self._thread = thread
         self._on_change = on_change
         self._seconds = seconds
-        self._is_available = True
+        self._on_damage = on_damage
+        self._failure: SpoolUnavailableError | None = None
+        """Of the last call; None when it went well."""
         self._late: asyncio.Future[Any] | None = None
         # Of the thread alone, from here on.
         self._is_first_call = True
@@ -144,20 +148,41 @@ class Journal:
         """Delete the file, which must be empty. It cannot be used afterwards."""
         await self._run(lambda spool: spool.delete())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the last call found the spool at its limit."""
+        return isinstance(self._failure, SpoolFullError)
+
+    @property
+    def is_unusable(self) -> bool:
+        """Whether the last call failed for another reason than the limit: the disk, the directory, the permissions."""
+        return self._failure is not None and not self.is_full
+
+    async def check(self) -> None:
+        """As Spool.check."""
+        await self._run(lambda spool: spool.check())
+
     async def _run(self, call: Callable[[Spool], _Answer]) -> _Answer:
+        before, failure = self._failure, None
         try:
-            answer = await self._wait(call)
+            return await self._wait(call)
         except SpoolUnavailableError as error:
-            if self._is_available:
-                _log.error("spool.unavailable", reason=str(error))
-            self._is_available = False
+            failure = error
             raise
         finally:
+            self._failure = failure
             self._on_change(self.size)
-        if not self._is_available:
+            self._say(before, failure)
+
+    def _say(self, before: SpoolUnavailableError | None, failure: SpoolUnavailableError | None) -> None:
+        """Log a change, once."""
+        if type(before) is type(failure):
+            return
+        if failure is None:
             _log.info("spool.available", file=self.name)
-        self._is_available = True
-        return answer
+        else:
+            event = "spool.full" if isinstance(failure, SpoolFullError) else "spool.unavailable"
+            _log.error(event, reason=str(failure), file=self.name)
 
     async def _wait(self, call: Callable[[Spool], _Answer]) -> _Answer:
         """Run it on the thread, and wait for it, but not for ever."""
@@ -182,8 +207,12 @@ class Journal:
             return call(self._spool)
         except SpoolDamagedError as error:
             spool = self._spool
-            spool.close()
-            set_aside(spool.path, str(error))
+            try:
+                # Before it is closed: SQLite would put what it believes into the file, and delete the WAL.
+                set_aside(spool.path, str(error))
+            finally:
+                spool.close()
+            self._on_damage()
             self._replace()
             try:
                 return call(self._spool)

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from tracker.log.journal import Journal
-from tracker.log.salvage import damaged_files
+from tracker.log.salvage import damaged_files, kept_files
 from tracker.log.spool import Spool
 from tracker.log.spooled import SpoolSize
 
@@ -46,13 +46,21 @@ class Leftovers:
     """The files in a spool directory that belong to none of the workers. Looking at them blocks, so it is done on a thread."""
 
     def __init__(
-        self, directory: Path, workers: int, thread: Executor, on_change: Callable[[], object] = lambda: None
+        self,
+        directory: Path,
+        workers: int,
+        thread: Executor,
+        on_change: Callable[[], object] = lambda: None,
+        on_damage: Callable[[], object] = lambda: None,
     ) -> None:
-        """thread: as for Journal. on_change: told after each change of ``size``."""
+        """thread, on_damage: as for Journal. on_change: told after each change of ``size`` and ``kept``."""
         self._directory = directory
         self._living = {worker_file(directory, worker) for worker in range(workers)}
         self._thread = thread
         self._on_change = on_change
+        self._on_damage = on_damage
+        self.kept = 0
+        """Damaged files that were set aside and are still in the directory, as of the last look."""
         self._sizes: dict[Path, SpoolSize] = {}
         self._left: dict[Path, _Marks] = {}
         """Files as this process has left them."""
@@ -73,14 +81,22 @@ class Leftovers:
     async def journals(self) -> list[Journal]:
         """One for each file in which there is something to do, to be opened, emptied, and deleted or closed and left."""
         return [
-            Journal(Spool(path, _NO_LIMIT), self._thread, partial(self._note, path))
+            Journal(Spool(path, _NO_LIMIT), self._thread, partial(self._note, path), on_damage=self._on_damage)
             for path in await asyncio.to_thread(self._find)
         ]
 
     async def damaged(self) -> list[Path]:
         """Files that were set aside, of living workers too, and not read yet; oldest first."""
+        await self.count_kept()
         found = await asyncio.to_thread(damaged_files, self._directory)
         return [path for path in found if not self._rests(path.name)]
+
+    async def count_kept(self) -> None:
+        """Look how many damaged files are there."""
+        kept = len(await asyncio.to_thread(kept_files, self._directory))
+        if kept != self.kept:
+            self.kept = kept
+            self._on_change()
 
     def may_retry(self, journal: Journal) -> bool:
         """Whether what was refused in it is to be tried again; if so, not again before RETRY_SECONDS are over."""
@@ -112,7 +128,9 @@ class Leftovers:
         self.is_unsettled = False
         own = {path.name for path in self._living}
         others = [
-            each for each in self._directory.glob("*") if each.name.removesuffix("-wal").removesuffix("-shm") not in own
+            each
+            for each in self._directory.glob("*")
+            if each.name.removesuffix("-wal").removesuffix("-shm").removesuffix("-mark") not in own
         ]
         told = (len(others), sum(size for path in others for _, _, size, _ in _marks(path, beside=())))
         if told != self._told:

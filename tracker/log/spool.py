@@ -4,10 +4,14 @@ Every call that writes has reached the disk when it returns: SQLite in WAL mode 
 fsync (https://www.sqlite.org/pragma.html#pragma_synchronous). After a power cut the file holds every batch that was written, whole,
 and perhaps one that was not acknowledged.
 
+What was acknowledged is also counted in a mark beside the file (``spool_mark``): a file, or a write-ahead log, that has lost some of it is
+found out when it is opened.
+
 The file belongs to one process, which holds its lock, and its methods are for one thread, because they block.
 """
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,10 +19,16 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from tracker.database.queries import SQL_DIR
-from tracker.errors import SpoolDamagedError, SpoolUnavailableError
+from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
+from tracker.log import spool_wal
 from tracker.log.record import Record, UnreadableRecordError, pack, unpack
+from tracker.log.spool_mark import Mark, MarkFile
 from tracker.log.spooled import Refusal, Spooled, SpoolSize
+
+_log = structlog.get_logger()
 
 PAGE_BYTES: Final = 4096
 
@@ -42,6 +52,11 @@ _MOVING_BYTES: Final = 16 * 1024 * 1024
 PROBE_BYTES: Final = 96 * 1024
 """More than one record takes: a body has at most 64 KiB."""
 
+_TABLES: Final = 3
+
+_MARKED: Final = 1
+"""``user_version`` of a file that has a mark."""
+
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 
 
@@ -57,7 +72,16 @@ class Spool:
         self._newest = 0
         """The highest sequence that was ever given. None is given twice while this object lives, also when the journal was empty in
         between: whoever holds a sequence may take what is up to it for what it was."""
+        self._removed = 0
+        """The highest sequence that has left the journal."""
+        self._mark = MarkFile(path)
         self._connection: sqlite3.Connection | None = None
+        self._damaged: sqlite3.Connection | None = None
+        """The connection of a file that was found damaged, until it is closed."""
+        self._is_verified = False
+        """Whether the WAL that an earlier process left has been checked."""
+        self._files: tuple[int, ...] = ()
+        """Inodes of the open file and its WAL."""
 
     def open(self) -> None:
         """Open the file if it is not, and read its size. Raises as the other methods do."""
@@ -70,11 +94,19 @@ class Spool:
         Raises SpoolUnavailableError when the disk or the limit does not allow it, SpoolDamagedError when the file is no good.
         """
         packed = [pack(record) for record in records]
-        with self._translated() as connection:
+        with self._translated():
+            connection = self._require_in_place()
             with _transaction(connection):
                 newest = self._put_last(connection, self._newest, packed)
             self._newest = newest
+            self._write_mark()
             self._measure(connection, len(records), 0)
+
+    def check(self) -> None:
+        """Find out whether the file could be written to, while nothing has to be written. Raises as ``write`` does."""
+        with self._translated():
+            self._require_in_place()
+            self._write_mark()
 
     def probe(self) -> None:
         """Write PROBE_BYTES to the disk and remove them again: two fsyncs. Raises as ``write`` does when there is no room for them."""
@@ -119,8 +151,11 @@ class Spool:
                     if sequence == refusal.sequence
                 ]
                 removed = connection.execute(statement("remove_from_journal"), {"last": last}).rowcount
+                connection.execute(statement("move_state"), {"last": min(last, self._newest)})
                 connection.executemany(statement("refuse_record"), kept)
+            self._removed = max(self._removed, min(last, self._newest))
             self._measure(connection, -removed, len(kept))
+            self._write_mark()
 
     def retry_refused(self) -> None:
         """Put what was refused at the journal's end again. Raises as ``write`` does."""
@@ -136,6 +171,7 @@ class Spool:
                         newest = self._put_last(connection, newest, [(kind, data) for _, kind, data in rows])
                 self._newest = newest
                 self._measure(connection, self.size.refused, -self.size.refused)
+                self._write_mark()
 
     def shrink(self) -> None:
         """Give the space of an empty journal back. Does nothing when there is little. Raises as ``write`` does."""
@@ -146,47 +182,130 @@ class Spool:
             self._measure(connection, 0, 0)
 
     def close(self) -> None:
-        """Let go of the file; what is in it stays."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            # What it could not put in order, the next one that opens the file will.
-            with suppress(sqlite3.Error):
-                connection.close()
+        """Let go of the file; what is in it stays. One that was found damaged, and has been renamed, stays as it is, with its WAL:
+        SQLite writes nothing on closing a database that is no longer in its place."""
+        connections, self._connection, self._damaged = (self._connection, self._damaged), None, None
+        self._mark.close()
+        for connection in connections:
+            if connection is not None:
+                # What it could not put in order, the next one that opens the file will.
+                with suppress(sqlite3.Error):
+                    connection.close()
 
     def delete(self) -> None:
         """Delete the file with all that is in it. Raises SpoolUnavailableError."""
         self.close()
         try:
-            # This one first: a WAL without its file says nothing, a file without its WAL may be a lie.
+            mark = self._mark.read()
+            if mark is not None:
+                # Nothing is missed from now on, wherever this is interrupted.
+                self._mark.write(mark._replace(removed=mark.newest, refused=0))
+            # Before the WAL: a WAL without its file says nothing, a file without its WAL may be a lie.
             self.path.unlink(missing_ok=True)
             self._wal.unlink(missing_ok=True)
+            self._mark.delete()
         except OSError as error:
             raise SpoolUnavailableError(f"{self.path}: {error}") from error
         self.size = SpoolSize()
 
     @property
     def _wal(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-wal")
+        return self.path.with_name(self.path.name + spool_wal.SUFFIX)
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             _make_directory(self.path.parent)
+            mark = self._mark.read()
+            self._verify_files(mark)
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 for setting in _SETTINGS:
                     connection.execute(setting)
-                self._limit(connection, self.max_bytes)
-                connection.execute(statement("create_journal"))
-                connection.execute(statement("create_refused"))
-                self.size = SpoolSize()
-                events, refused, newest = connection.execute(statement("measure_journal")).fetchone()
-                self._newest = max(self._newest, newest)
-                self._measure(connection, events, refused)
-            except BaseException:
-                connection.close()
+                self._verify_contents(connection, mark)
+                self._begin(connection, mark)
+            except BaseException as error:
+                if isinstance(error, SpoolDamagedError) or (isinstance(error, sqlite3.Error) and is_damage(error)):
+                    # Closed after the file has been renamed: SQLite would write to it.
+                    self._damaged = connection
+                else:
+                    connection.close()
                 raise
             self._connection = connection
         return self._connection
+
+    def _begin(self, connection: sqlite3.Connection, mark: Mark | None) -> None:
+        """Make what is missing of the tables and the mark, and read the size."""
+        self._limit(connection, self.max_bytes)
+        for table in ("create_journal", "create_refused", "create_state"):
+            connection.execute(statement(table))
+        connection.execute(statement("begin_state"), {"removed": mark.newest if mark else 0})
+        events, refused, newest, removed = connection.execute(statement("measure_journal")).fetchone()
+        self.size = SpoolSize()
+        self._newest, self._removed = max(self._newest, newest), removed
+        self._measure(connection, events, refused)
+        if mark is None:
+            self._mark.create(Mark(self._newest, self._removed, refused))
+        if _user_version(connection) != _MARKED:
+            connection.execute(f"PRAGMA user_version = {_MARKED}")
+            # Into the file itself, where the loss of the WAL does not undo it.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._files = self._inodes()
+
+    def _verify_files(self, mark: Mark | None) -> None:
+        """What can be seen before SQLite opens the file: it deletes a WAL beside an empty file. Raises SpoolDamagedError, OSError."""
+        if self.path.is_dir():
+            raise IsADirectoryError(f"{self.path} is a directory")
+        if _size(self.path) == 0:
+            held = mark.held if mark else 0
+            if held or (mark is None and _size(self._wal) > spool_wal.HEADER_BYTES):
+                raise SpoolDamagedError(f"{self.path}: the file is missing or empty; {held} records were in it")
+        elif not self._is_verified and (mark is None or not mark.is_of_this_boot):
+            self._verify_wal()
+        self._is_verified = True
+
+    def _verify_wal(self) -> None:
+        found = spool_wal.find_damage(self._wal, PAGE_BYTES)
+        if found is not None:
+            raise SpoolDamagedError(f"{self.path}: {found}")
+
+    def _verify_contents(self, connection: sqlite3.Connection, mark: Mark | None) -> None:
+        """Compare what SQLite has recovered with the mark. Raises SpoolDamagedError."""
+        if mark is None:
+            if _user_version(connection) == _MARKED:
+                # As when a file was brought from another machine without it. What the file has lost, if anything, cannot be found out.
+                _log.warning("spool.mark_missing", file=str(self.path))
+            return
+        newest = 0
+        if connection.execute(statement("count_tables")).fetchone()[0] == _TABLES:
+            *_, newest, _ = connection.execute(statement("measure_journal")).fetchone()
+        if newest < mark.newest and not (newest == 0 and mark.held == 0):
+            self._verify_wal()
+            raise SpoolDamagedError(
+                f"{self.path}: the last {mark.newest - newest} of {mark.newest} records are missing; its WAL is cut or gone"
+            )
+
+    def _require_in_place(self) -> sqlite3.Connection:
+        """The connection to the file that has this path now. What is in a file that was moved or deleted while it was open is still
+        drained, but nothing is added to it. Raises SpoolUnavailableError."""
+        connection = self._open()
+        if self._inodes() == self._files:
+            return connection
+        if self.size.events or self.size.refused:
+            # Not closed: with the connection would go what is in the file.
+            raise SpoolUnavailableError(
+                f"{self.path}: it was moved or deleted while in use; the {self.size.events} events in it are drained"
+            )
+        self.close()
+        return self._open()
+
+    def _inodes(self) -> tuple[int, ...]:
+        try:
+            return self.path.stat().st_ino, self._wal.stat().st_ino
+        except OSError:
+            return ()
+
+    def _write_mark(self) -> None:
+        self._mark.write(Mark(self._newest, self._removed, self.size.refused))
 
     def _put_last(self, connection: sqlite3.Connection, newest: int, packed: Sequence[tuple[str, bytes]]) -> int:
         """Put packed records at the journal's end, behind this sequence. Returns the last one's."""
@@ -220,12 +339,29 @@ class Spool:
 
     @contextmanager
     def _translated(self) -> Iterator[sqlite3.Connection]:
-        """The connection; after a failure it is closed, because its state is unknown, and the failure is one of ours."""
+        """The connection; after a failure it is closed, because its state is unknown, and the failure is one of ours. That of a damaged
+        file is left to ``close``."""
         try:
             yield self._open()
         except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                raise SpoolDamagedError(f"{self.path}: {error}") from error
             self.close()
-            raise _translate(self.path, error) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.Error | OSError) -> SpoolUnavailableError:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_FULL:
+            return SpoolUnavailableError(f"{self.path}: {error}")
+        # SQLite says the same of its limit and of the disk.
+        try:
+            has_room = shutil.disk_usage(self.path.parent).free > _MOVING_BYTES
+        except OSError:
+            has_room = False
+        if has_room:
+            return SpoolFullError(
+                f"the spool is full ({self.size.bytes} of {self.max_bytes} bytes): callbacks are refused until the database is back"
+            )
+        return SpoolUnavailableError(f"{self.path}: the disk is full")
 
 
 @contextmanager
@@ -246,8 +382,16 @@ def is_damage(error: sqlite3.Error | OSError) -> bool:
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
-def _translate(path: Path, error: sqlite3.Error | OSError) -> SpoolDamagedError | SpoolUnavailableError:
-    return (SpoolDamagedError if is_damage(error) else SpoolUnavailableError)(f"{path}: {error}")
+def _user_version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _unpack(kind: object, data: object) -> Record | None:

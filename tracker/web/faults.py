@@ -39,7 +39,25 @@ LocalCheck = Callable[[WebStats], Iterable[Fault]]
 DatabaseCheck = Callable[[Connection], Awaitable[Iterable[Fault]]]
 """Returns the faults that the database shows. It may raise psycopg.Error, which means that the database does not answer."""
 
-LOCAL_CHECKS: tuple[LocalCheck, ...] = ()
+
+def find_spool_faults(stats: WebStats) -> Iterable[Fault]:
+    """``spool_unusable`` while a worker cannot use its spool, ``spool_damaged`` while a damaged file is in the spool directory."""
+    spool, damage = stats.spool(), stats.spool_damage()
+    if spool.unusable:
+        yield Fault(
+            "spool_unusable",
+            f"{spool.unusable} spools cannot be used: callbacks are refused while the database is away; "
+            "the log says why (spool.unavailable)",
+        )
+    if spool.kept_damaged or damage.lost_events:
+        yield Fault(
+            "spool_damaged",
+            f"{spool.kept_damaged} damaged spool files are kept in the spool directory, and {damage.lost_events} events of such files "
+            "were lost since the start; the log names them (spool.damaged, spool.salvaged)",
+        )
+
+
+LOCAL_CHECKS: tuple[LocalCheck, ...] = (find_spool_faults,)
 DATABASE_CHECKS: tuple[DatabaseCheck, ...] = ()
 
 

@@ -126,6 +126,10 @@ class Checks:
         spool = self._stats.spool()
         if spool.events:
             found.append(f"{spool.events} events in the spool")
+        if spool.full:
+            found.append(
+                f"the spool is full ({spool.bytes} of {spool.limit} bytes): callbacks are refused until the database is back"
+            )
         if spool.refused:
             found.append(f"{spool.refused} records in the spool that the database refuses")
         found += [fault.reason for fault in (*find_local_faults(self._stats), *(log.faults if log else ()))]

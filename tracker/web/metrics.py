@@ -94,6 +94,15 @@ class SpoolCollector(Collector):
             gauge = GaugeMetricFamily(name, documentation)
             gauge.add_metric([], value)
             yield gauge
+        damage = self._stats.spool_damage()
+        counters = (
+            ("tracker_spool_damaged_files", "Spool files that were found damaged and set aside.", damage.files),
+            ("tracker_spool_lost_events", "Acknowledged events that damaged spool files lost.", damage.lost_events),
+        )
+        for name, documentation, value in counters:
+            counter = CounterMetricFamily(name, documentation)
+            counter.add_metric([], value)
+            yield counter
 
 
 class FaultCollector(Collector):

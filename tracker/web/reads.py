@@ -24,11 +24,12 @@ _given_up: set["asyncio.Task[object]"] = set()
 """Questions that nobody waits for any more, kept until they have given their connections back."""
 
 
-async def ask(pool: Pool, question: Question[Answer], seconds: float = READ_SECONDS) -> Answer:
+async def ask(pool: Pool, question: Question[Answer], seconds: float | None = None) -> Answer:
     """What ``question`` answers; it only reads, and may be asked again on another connection.
 
-    Raises DatabaseUnavailableError after ``seconds``, and psycopg.OperationalError when the database cannot be reached.
+    Raises DatabaseUnavailableError after ``seconds``, None for READ_SECONDS, and psycopg.OperationalError when the database cannot be reached.
     """
+    seconds = READ_SECONDS if seconds is None else seconds
     task = asyncio.create_task(_ask(pool, question, seconds))
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tracker.database.connections import Role, conninfo
@@ -33,15 +34,23 @@ class Receiver:
         directory = spool_directory(settings)
         self._limit = settings.spool_max_bytes // settings.workers
         spool = Spool(worker_file(directory, runtime.worker), self._limit)
-        self._journal = Journal(spool, self._thread, lambda _: self._publish())
+        on_damage = partial(stats.count_spool_damage, files=1)
+        self._journal = Journal(spool, self._thread, lambda _: self._publish(), on_damage=on_damage)
         self._leftovers = (
-            Leftovers(directory, settings.workers, self._thread, self._publish) if runtime.worker == 0 else None
+            Leftovers(directory, settings.workers, self._thread, self._publish, on_damage)
+            if runtime.worker == 0
+            else None
         )
         self._store = _store(runtime, "tracker-append", settings.append_timeout)
         self._drain_store = _store(runtime, "tracker-drain", DRAIN_SECONDS)
         self.database = Availability(settings.append_timeout)
         self._drain = Drain(
-            self._drain_store, self._journal, self._leftovers, self.database, live_seconds=settings.append_timeout
+            self._drain_store,
+            self._journal,
+            self._leftovers,
+            self.database,
+            live_seconds=settings.append_timeout,
+            on_lost=lambda events: stats.count_spool_damage(lost_events=events),
         )
         failover = Failover(self._store, self._journal, self.database, self._drain.wake)
         self.accepts_callbacks = failover.accepts_callbacks
@@ -68,7 +77,15 @@ class Receiver:
     def _publish(self) -> None:
         own, left = self._journal.size, self._leftovers.size if self._leftovers else SpoolSize()
         self._stats.set_spool(
-            SpoolTotals(own.events + left.events, own.refused + left.refused, own.bytes + left.bytes, self._limit)
+            SpoolTotals(
+                own.events + left.events,
+                own.refused + left.refused,
+                own.bytes + left.bytes,
+                self._limit,
+                int(self._journal.is_unusable),
+                int(self._journal.is_full),
+                self._leftovers.kept if self._leftovers else 0,
+            )
         )
 
 

@@ -32,14 +32,6 @@ SECONDS_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Upper bounds of the batch size histogram's buckets, in events; one more bucket has none."""
 
-_SECONDS_AT: Final = len(RESULTS)
-_SECONDS_SUM: Final = _SECONDS_AT + len(SECONDS_BOUNDS) + 1
-_BATCHES_AT: Final = _SECONDS_SUM + 1
-_BATCHES_SUM: Final = _BATCHES_AT + len(BATCH_BOUNDS) + 1
-_SPOOL_AT: Final = _BATCHES_SUM + 1
-_SLOTS: Final = _SPOOL_AT + 4
-_SLOT_BYTES: Final = 8
-
 
 class Histogram:
     """Counts a bucket and the sum of what was observed."""
@@ -71,6 +63,31 @@ class SpoolTotals(NamedTuple):
     bytes: int
     limit: int
     """Bytes that there may be."""
+    unusable: int = 0
+    """Workers whose spool cannot be used: the disk, its directory or its permissions do not allow it."""
+    full: int = 0
+    """Workers whose spool is at its limit."""
+    kept_damaged: int = 0
+    """Damaged files that were set aside and are still there."""
+
+
+class SpoolDamage(NamedTuple):
+    """What became of spool files since the server started."""
+
+    files: int
+    """Damaged files that were set aside."""
+    lost_events: int
+    """Acknowledged records that they could not give back."""
+
+
+_SECONDS_AT: Final = len(RESULTS)
+_SECONDS_SUM: Final = _SECONDS_AT + len(SECONDS_BOUNDS) + 1
+_BATCHES_AT: Final = _SECONDS_SUM + 1
+_BATCHES_SUM: Final = _BATCHES_AT + len(BATCH_BOUNDS) + 1
+_SPOOL_AT: Final = _BATCHES_SUM + 1
+_DAMAGE_AT: Final = _SPOOL_AT + len(SpoolTotals._fields)
+_SLOTS: Final = _DAMAGE_AT + len(SpoolDamage._fields)
+_SLOT_BYTES: Final = 8
 
 
 def shared_memory() -> int:
@@ -125,7 +142,16 @@ class WebStats:
 
     def spool(self) -> SpoolTotals:
         """Over all workers."""
-        return SpoolTotals(*(int(self._sum(slot)) for slot in range(_SPOOL_AT, _SLOTS)))
+        return SpoolTotals(*(int(self._sum(slot)) for slot in range(_SPOOL_AT, _DAMAGE_AT)))
+
+    def count_spool_damage(self, files: int = 0, lost_events: int = 0) -> None:
+        """So many more files were found damaged; so many more records are lost."""
+        self._own[_DAMAGE_AT] += files
+        self._own[_DAMAGE_AT + 1] += lost_events
+
+    def spool_damage(self) -> SpoolDamage:
+        """Over all workers."""
+        return SpoolDamage(*(int(self._sum(slot)) for slot in range(_DAMAGE_AT, _SLOTS)))
 
     def results(self) -> dict[Result, float]:
         """Requests by result, over all workers."""

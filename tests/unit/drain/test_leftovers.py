@@ -1,13 +1,12 @@
 """Spools that other workers left are drained, kept or salvaged, beside the worker's own."""
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.draining import FakeStore, Setting
+from tests.draining import FakeStore, Setting, until
 from tests.new_events import new_events
 from tracker.log.drain import Drain
 from tracker.log.leftovers import Leftovers
@@ -144,8 +143,7 @@ async def test_what_is_salvaged_ends_the_failover(setting: Setting) -> None:
     drain = Drain(store, setting.journal, setting.leftovers, setting.database)
     drain.start()
     await store.until(lambda: len(store.stored) == 100)
-    while setting.database.is_away:
-        await asyncio.sleep(0.001)
+    await until(lambda: not setting.database.is_away)
     await drain.stop()
     assert store.batches.count(0) == 1
 
@@ -163,8 +161,7 @@ async def test_a_leftover_is_closed_when_the_database_goes_away(setting: Setting
     drain = Drain(store, setting.journal, setting.leftovers, setting.database)
     drain.start()
     await store.until(lambda: store.batches.count(0) == 1 and store.is_away)
-    while path.with_name(f"{path.name}-wal").exists():
-        await asyncio.sleep(0.001)
+    await until(lambda: not path.with_name(f"{path.name}-wal").exists())
     await drain.stop()
     assert setting.leftovers.size.events == 100 - len(store.stored)
 
@@ -178,8 +175,7 @@ async def test_a_damaged_file_is_salvaged_and_kept(setting: Setting) -> None:
     with path.open("r+b") as file:
         file.truncate(size // 2)
     setting.drain.start()
-    while not list(setting.directory.glob("*.salvaged-*")):
-        await asyncio.sleep(0.001)
+    await until(lambda: list(setting.directory.glob("*.salvaged-*")))
     await setting.until_empty()
     stored = set(setting.store.stored)
     assert stored < {event.event_id for event in events}

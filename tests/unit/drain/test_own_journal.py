@@ -1,13 +1,12 @@
 """The drain of a worker's own journal, on a database that does what the test says."""
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.draining import FakeStore, Setting
+from tests.draining import FakeStore, Setting, until
 from tests.new_events import new_events, quarantined
 from tracker.errors import SpoolUnavailableError
 from tracker.log.appender import MAX_BATCH_EVENTS
@@ -63,8 +62,7 @@ async def test_an_empty_journal_does_not_hide_the_return(setting: Setting) -> No
     setting.drain.start()
     await setting.store.until(lambda: len(setting.store.batches) >= 2)
     setting.store.is_away = False
-    while setting.database.is_away:
-        await asyncio.sleep(0.001)
+    await until(lambda: not setting.database.is_away)
     assert set(setting.store.batches) == {0}
 
 
@@ -75,8 +73,7 @@ async def test_a_journal_that_cannot_be_read_does_not_hide_the_return(tmp_path: 
         setting = Setting(tmp_path / "spool", thread)
         setting.database.lost("a test")
         setting.drain.start()
-        while setting.database.is_away:
-            await asyncio.sleep(0.001)
+        await until(lambda: not setting.database.is_away)
         await setting.drain.stop()
 
 
@@ -104,8 +101,7 @@ async def test_a_full_disk_does_not_stop_the_drain(setting: Setting, tmp_path: P
     journal = Journal(stuck, setting.thread)
     drain = Drain(setting.store, journal, None, setting.database)
     drain.start()
-    while not setting.store.stored or journal.size.events:
-        await asyncio.sleep(0.001)
+    await until(lambda: setting.store.stored and not journal.size.events)
     await drain.stop()
     assert list(setting.store.stored.values()) == events
     assert sum(setting.store.batches) == 1000

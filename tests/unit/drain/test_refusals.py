@@ -1,15 +1,18 @@
 """What the database does not take holds up nothing else."""
 
-import asyncio
+import sqlite3
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
-from tests.draining import FakeStore, Setting
+from tests.draining import FakeStore, Setting, until
 from tests.new_events import new_events
 from tracker.errors import DatabaseUnavailableError
+from tracker.log import drain as drain_module
 from tracker.log.appender import MAX_BATCH_EVENTS
 from tracker.log.drain import Drain
+from tracker.log.emptying import PROOFS
 from tracker.log.record import Record, identity
 from tracker.log.store import Kept
 
@@ -100,9 +103,12 @@ async def test_a_record_that_looks_like_an_outage_holds_up_nothing(setting: Sett
     drain._pause = 0
     await setting.journal.write(events)
     drain.start()
-    while setting.journal.size.events:
+
+    def is_empty() -> bool:
         drain._pause = 0
-        await asyncio.sleep(0.001)
+        return not setting.journal.size.events
+
+    await until(is_empty)
     await drain.stop()
     assert set(store.stored) == {event.event_id for number, event in enumerate(events) if number not in bad}
     assert setting.journal.size.refused == len(bad)
@@ -116,11 +122,84 @@ async def test_a_database_that_takes_no_record_at_all_refuses_none(setting: Sett
     drain = Drain(store, setting.journal, None, setting.database)
     await setting.journal.write(events)
     drain.start()
-    while store.batches.count(1) < 12:
+
+    def has_tried_often() -> bool:
         drain._pause = 0
-        await asyncio.sleep(0.001)
+        return store.batches.count(1) >= 12
+
+    await until(has_tried_often)
     store.poison = set()
     await setting.until_empty()
     await drain.stop()
     assert set(store.stored) == {event.event_id for event in events}
     assert setting.journal.size.refused == 0
+
+
+async def test_a_record_is_set_aside_after_three_proofs_with_different_witnesses(setting: Setting) -> None:
+    """Each time it fails alone another record, farther behind, is taken: once could be chance, and its neighbours may be of its kind."""
+    events = new_events(20)
+    poison = events[0].event_id
+    calls = list[list[bytes]]()
+
+    class Witnessed(PoisonedStore):
+        async def append(self, records: Sequence[Record]) -> Kept:
+            calls.append([identity(record) for record in records])
+            return await super().append(records)
+
+    store = Witnessed({poison})
+    drain = Drain(store, setting.journal, None, setting.database)
+    await setting.journal.write(events)
+    drain.start()
+
+    def is_empty() -> bool:
+        drain._pause = 0
+        return not setting.journal.size.events
+
+    await until(is_empty)
+    await drain.stop()
+    witnesses = [after[0] for alone, after in pairwise(calls) if alone == [poison]]
+    assert PROOFS == 3
+    assert witnesses == [events[distance].event_id for distance in (1, 2, 4)]
+    assert setting.journal.size.refused == 1
+
+
+async def test_refused_records_are_tried_again_while_it_runs(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What refused them may have been mended: not before RETRY_SECONDS, and then without a restart."""
+    events = new_events(3)
+    setting.store.refused = {events[1].event_id}
+    await setting.journal.write(events)
+    setting.drain.start()
+    await until(lambda: setting.journal.size.refused == 1)
+    setting.store.refused = set()
+    later = new_events(1, start=10)
+    await setting.journal.write(later)
+    setting.drain.wake()
+    await until(lambda: later[0].event_id in setting.store.stored)
+    assert events[1].event_id not in setting.store.stored
+    monkeypatch.setattr(drain_module, "RETRY_SECONDS", 0.0)
+    setting.drain.wake()
+    await until(lambda: events[1].event_id in setting.store.stored)
+    await until(lambda: setting.journal.size.refused == 0)
+
+
+async def test_an_unreadable_row_is_kept_as_it_is(setting: Setting) -> None:
+    """The disk gives back something else than was written: the others are stored, and its bytes are kept for a person."""
+    events = new_events(5)
+    await setting.journal.write(events)
+    await setting.journal.close()
+    path = setting.directory / "worker-0.sqlite"
+    rubbish = bytes(range(256))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE journal SET record = ? WHERE sequence = 3", (rubbish,))
+    connection.close()
+    setting.drain.start()
+    await setting.until_empty()
+    await setting.drain.stop()
+    await setting.journal.close()
+    assert list(setting.store.stored.values()) == [*events[:2], *events[3:]]
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT kind, record, reason FROM refused").fetchall() == [
+            ("event", rubbish, "unreadable")
+        ]
+    connection.close()
+    assert setting.journal.size.refused == 1
