@@ -18,7 +18,9 @@ from tests.durability.figures import Figures
 from tests.durability.ledger import Latency
 from tests.durability.load import Load, under_load
 from tests.serving import Tracker, running_tracker, wait_until
-from tracker.web.connections import MAX_HEAD_BYTES, MAX_REQUEST_BYTES, REQUEST_SECONDS
+from tracker.web.connections import REQUEST_SECONDS
+from tracker.web.protocol import MAX_REQUEST_BYTES
+from tracker.web.request_head import MAX_HEAD_BYTES
 
 MEGABYTE = 2**20
 
