@@ -164,7 +164,7 @@ class WatchedProtocol(HttpToolsProtocol):
             raise malformed()
         parser, headers, scope = self.parser, self.headers, self.scope
         if self._received_bytes + self._read_bytes > MAX_HEAD_BYTES and head_bytes(self.url, headers) > MAX_HEAD_BYTES:
-            raise head_too_large()
+            raise self._too_large()
         version = parser.get_http_version()
         fields = dict(headers)
         url = httptools.parse_url(check_head(version, self.url, headers, fields))
@@ -314,7 +314,7 @@ class WatchedProtocol(HttpToolsProtocol):
         if not self._is_whole:
             if not self._has_head:
                 if self._received_bytes > MAX_HEAD_BYTES:
-                    self._refuse(target_too_long() if len(self.url) > MAX_TARGET_BYTES else head_too_large())
+                    self._refuse(self._too_large())
                     return
             elif (
                 self._received_bytes > MAX_REQUEST_BYTES or self._received_bytes - self._body_bytes > MAX_FRAMING_BYTES
@@ -322,6 +322,10 @@ class WatchedProtocol(HttpToolsProtocol):
                 self.watch.end(self, "too_large")
                 return
         self.watch.charge(self, self._memory())
+
+    def _too_large(self) -> RefusedRequestError:
+        """The error for a head over MAX_HEAD_BYTES."""
+        return target_too_long() if len(self.url) > MAX_TARGET_BYTES else head_too_large()
 
     def _memory(self) -> int:
         """Estimate of what unanswered requests and unread answers take. Bytes."""

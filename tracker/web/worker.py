@@ -66,6 +66,7 @@ def serve(
         app,
         loop="uvloop",
         http=ShortcutProtocol,
+        ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
