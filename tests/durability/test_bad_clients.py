@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-import psutil
 import psycopg
 import pytest
 
 from tests.durability.accounting import assert_all_kept
-from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, answer, connections, is_closed, request
+from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, answer, connections, is_closed, request, worker
 from tests.durability.figures import Figures
 from tests.durability.ledger import Latency
 from tests.durability.load import Load, under_load
@@ -72,12 +71,6 @@ def assert_answered(load: Load, alone: Latency) -> None:
     assert beside.p50 < alone.p50 + 0.25, str(beside)
     assert beside.p99 < alone.p99 + 1.0, str(beside)
     assert beside.longest < 5, str(beside)
-
-
-def worker(tracker: Tracker) -> psutil.Process:
-    """The only one."""
-    (found,) = tracker.children("tracker.web.worker")
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -367,6 +367,9 @@ class WatchedProtocol(HttpToolsProtocol):
         current = None if self._is_whole or not self._has_head or self.pipeline else self.cycle
         is_owed = self._drop_unfinished()
         self._is_last = True
+        # What was parsed of the request, and what the parser holds of a line.
+        self.parser = None  # pyright: ignore[reportAttributeAccessIssue]  # as uvicorn does
+        self.scope, self.headers, self.fields, self.url = _NO_SCOPE, _NO_LINES, _NO_FIELDS, b""
         if is_owed:
             self.watch.charge(self, self._memory())
             return
@@ -375,6 +378,7 @@ class WatchedProtocol(HttpToolsProtocol):
             return
         if current is not None:
             current.disconnected = True
+            current.body.clear()
             current.message_event.set()
         self.transport.write(refused.response.whole(self.server_state.default_headers, close=False))
         self.transport.write_eof()
