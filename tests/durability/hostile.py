@@ -24,6 +24,9 @@ SIGNATURE: Final = "A" * 27 + "="
 PAUSE_SECONDS: Final = 0.05
 """Between two attacks of one client."""
 
+START_SECONDS: Final = 5.0
+"""Time in which the clients of an attack begin, one after the other: a worker accepts about ten thousand connections per second."""
+
 WAIT_SECONDS: Final = 2.0
 """How long a client waits for the server to answer or to end the connection."""
 
@@ -148,6 +151,7 @@ KINDS: Final[dict[str, tuple[tuple[Attack, int], ...]]] = {
 
 async def _repeat(attack: Attack, port: int, first: int, step: int) -> None:
     number = first
+    await asyncio.sleep(START_SECONDS * first / step)
     while True:
         await attack(port, number)
         number += step

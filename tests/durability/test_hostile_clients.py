@@ -21,9 +21,15 @@ SECONDS = float(os.environ.get("HOSTILE_SECONDS", "15"))
 
 LONG_SECONDS = 3600.0
 
+ALONE_SECONDS = 5.0
+"""How long good callbacks are measured alone first, because other tests may run beside this one."""
+
 MAX_P99 = 0.25
-"""Seconds. Undisturbed it is 8 to 36 ms on two processors; the attackers' own work takes most of one of them, and another test may
-run beside. A worker whose event loop an attack blocks needs 0.6 s and more."""
+"""Seconds that the attack may add to the 99th percentile, which alone is 8 to 36 ms on two idle processors. The attackers' own work takes
+most of one of them. A worker whose event loop an attack blocks needs 0.6 s and more."""
+
+CONNECTIONS = "1500"
+"""TRACKER_MAX_CONNECTIONS: fewer than the hostile clients want."""
 
 MAX_LONGEST = 5.0
 """Seconds for the slowest answer: a third of what Twilio waits."""
@@ -42,19 +48,23 @@ is what the allocator keeps."""
     ],
 )
 def test_good_callbacks_among_hostile_clients(database_url: str, figures: Figures, kind: str, seconds: float) -> None:
-    """Every one gets 200, 99 of 100 within MAX_P99, and each acknowledged one is in the log exactly once."""
-    with running_tracker(database_url) as tracker:
+    """Every one gets 200, hardly later than alone, and each acknowledged one is in the log exactly once."""
+    with running_tracker(database_url, TRACKER_MAX_CONNECTIONS=CONNECTIONS) as tracker:
         with peak_memory(worker(tracker)) as memory, steady_load(tracker, RATE) as good:
+            threading.Event().wait(ALONE_SECONDS)
+            count = len(good.seconds)
+            alone = good.latency()
             with hostile_clients(tracker.port, kind):
                 threading.Event().wait(seconds)
             growth = memory.growth
-        latency = good.latency()
-        figures(f"good callbacks among hostile {kind}", f"{good.summary()}, memory {growth / MEGABYTE:.1f} MB")
+        latency = good.latency(count)
+        figures(f"good callbacks before hostile {kind}", alone)
+        figures(f"good callbacks among hostile {kind}", f"{latency}, memory {growth / MEGABYTE:.1f} MB")
         assert len(good.acknowledged) > RATE * seconds * 0.9
         assert good.refused == 0, good.answers
         tracker.wait_drained()
         tracker.wait_projected()
         assert_nothing_lost(good, database_url)
-        assert latency.p99 < MAX_P99, str(latency)
+        assert latency.p99 < alone.p99 + MAX_P99, str(latency)
         assert latency.longest < MAX_LONGEST, str(latency)
         assert growth < MAX_GROWTH
