@@ -46,6 +46,8 @@ class Service(msgspec.Struct):
     ports: list[str] = []
     depends_on: dict[str, Dependency] = {}
     privileged: bool = False
+    mem_limit: str = ""
+    pids_limit: int = 0
 
 
 class Secret(msgspec.Struct):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.deployment.compose import ROOT, VARIABLE, compose_text, example_environment, read_compose
 from tracker.database.embedded import LOCALE_OPTIONS
+from tracker.web.connections import MAX_HELD_BYTES
 
 COMPOSE = read_compose()
 SERVICES = sorted(COMPOSE.services)
@@ -46,6 +47,20 @@ def test_a_service_gets_no_more_than_it_needs(name: str) -> None:
     assert service.security_opt == ["no-new-privileges:true"]
     assert not service.privileged
     assert service.tmpfs, "a read-only file system needs a /tmp"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_have_limits_of_memory_and_processes(name: str) -> None:
+    """Whole gigabytes, so that one attacked service cannot take the host's memory from the database beside it."""
+    service = COMPOSE.services[name]
+    assert re.fullmatch(r"[1-9]g", service.mem_limit)
+    assert 16 <= service.pids_limit <= 1024
+
+
+def test_the_tracker_may_take_what_its_workers_may_hold() -> None:
+    """Three workers, each with all that strangers can make it hold and half as much again, fit into its limit."""
+    gigabytes = int(COMPOSE.services["tracker"].mem_limit.removesuffix("g"))
+    assert gigabytes * 2**30 > 3 * (80 * 2**20 + MAX_HELD_BYTES * 3 // 2) + 100 * 2**20
 
 
 @pytest.mark.parametrize("name", SERVICES)

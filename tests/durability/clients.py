@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
+
 from tests.serving import FORM, PATH, Tracker, callback, message_sid, sign
 
 HALF_A_HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Ty".encode()
@@ -68,6 +70,12 @@ def is_closed(client: socket.socket) -> bool:
     except ConnectionResetError:
         return True
     return True
+
+
+def worker(tracker: Tracker) -> psutil.Process:
+    """The server's only web worker."""
+    (found,) = tracker.children("tracker.web.worker")
+    return found
 
 
 def unread_bytes(tracker: Tracker, client: socket.socket) -> int:

@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-import psutil
 import psycopg
 import pytest
 
 from tests.durability.accounting import assert_all_kept
-from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, answer, connections, is_closed, request
+from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, answer, connections, is_closed, request, worker
 from tests.durability.figures import Figures
 from tests.durability.ledger import Latency
 from tests.durability.load import Load, under_load
+from tests.durability.memory import MEGABYTE, peak_memory
 from tests.serving import Tracker, running_tracker, wait_until
-from tracker.web.connections import MAX_HEAD_BYTES, MAX_REQUEST_BYTES, REQUEST_SECONDS
-
-MEGABYTE = 2**20
+from tracker.web.connections import REPLY_SECONDS, REQUEST_SECONDS
+from tracker.web.protocol import MAX_REQUEST_BYTES
+from tracker.web.request_head import MAX_HEAD_BYTES
 
 FLOOD = 10_000
 """Bad signatures, at least."""
@@ -70,12 +70,6 @@ def assert_answered(load: Load, alone: Latency) -> None:
     assert beside.p50 < alone.p50 + 0.25, str(beside)
     assert beside.p99 < alone.p99 + 1.0, str(beside)
     assert beside.longest < 5, str(beside)
-
-
-def worker(tracker: Tracker) -> psutil.Process:
-    """The only one."""
-    (found,) = tracker.children("tracker.web.worker")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +161,10 @@ def test_thousands_of_idle_connections(own_tracker: Tracker, database_url: str, 
         assert_answered(good, alone)
         assert new < alone.p50 + 0.5
         assert grown < 100 * MEGABYTE
-        # A machine so busy that all this took longer than they may stay has shown nothing.
-        assert not any(map(is_closed, idle)) or time.monotonic() - started > REQUEST_SECONDS
+        ended = sum(map(is_closed, idle))
+        if time.monotonic() - started > REQUEST_SECONDS:
+            pytest.skip(f"the machine was too busy to show it: {ended} connections reached their limit of time")
+        assert ended == 0
 
 
 def test_large_bodies_that_stop_half_way_take_bounded_memory(
@@ -266,13 +262,22 @@ def test_a_flood_of_bad_signatures(tracker: Tracker, shared_database_url: str, f
 
 
 def test_a_client_that_asks_and_reads_no_answer_is_ended(own_tracker: Tracker) -> None:
-    """Neither its questions nor their answers gather in memory without end."""
+    """Long before REPLY_SECONDS, because it asks more than MAX_PIPELINED at a time; neither its questions nor their answers gather in
+    memory."""
     ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 100
-    with connections(own_tracker, 1, ask) as (client,):
-        before = worker(own_tracker).memory_info().rss
-        client.settimeout(5)
-        with pytest.raises((BrokenPipeError, ConnectionResetError, TimeoutError)):
-            for _ in range(10_000):
-                client.sendall(ask)
-        assert worker(own_tracker).memory_info().rss - before < 100 * MEGABYTE
+    with peak_memory(worker(own_tracker)) as memory, connections(own_tracker, 1, NOTHING) as (client,):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)  # socket's own
+
+        def is_ended() -> bool:
+            try:
+                while True:
+                    client.send(ask)
+            except BlockingIOError:
+                return False
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+
+        wait_until(is_ended, "it to be ended", REPLY_SECONDS / 2)
+        assert memory.growth < 20 * MEGABYTE
         assert median_seconds(own_tracker, 5) < 2

@@ -9,8 +9,10 @@ import pytest
 import uvicorn
 import uvloop
 
+from tests.loopback import connect
 from tracker.web import connections as watched
-from tracker.web.connections import Connections, WatchedProtocol, WatchedState
+from tracker.web.connections import Connections, WatchedState
+from tracker.web.protocol import WatchedProtocol
 
 
 class Site:
@@ -32,7 +34,7 @@ class Site:
 
     async def connect(self, *paths: str, more: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A client that has asked for these."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await connect(self.port)
         self.clients.append(writer)
         writer.write(b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths) + more)
         return reader, writer
@@ -87,13 +89,13 @@ def test_it_has_its_turn_when_another_ends() -> None:
             for _ in range(200):
                 server.watch.sweep()
             assert server.begun == ["/first"]
-            first.close()
+            first.transport.abort()
             await until(lambda: len(server.begun) == 2)
             server.may_answer.set()
             for _ in range(2):
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             assert server.begun == ["/first", "/second", "/third"]
-            second.close()
+            second.transport.abort()
             await until(lambda: server.begun[3:] == ["/last"])
             assert not server.watch._held_bytes
 
@@ -129,7 +131,7 @@ def test_what_is_held_for_all_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
             await server.connect("/second")
             await until(lambda: any(server.held()))
             await server.connect(more=b"x" * 1000)
-            await until(lambda: server.watch._ended == {"too_many": 1} and len(server.watch) == 2)
+            await until(lambda: server.watch._ended == {"memory": 1} and len(server.watch) == 2)
             assert len(server.held()) == 1 and 0 < server.watch._held_bytes < 100
             assert server.begun == ["/first"]
 

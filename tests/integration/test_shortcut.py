@@ -10,7 +10,9 @@ import pytest
 import uvicorn
 import uvloop
 
-from tracker.web.connections import MAX_PIPELINED, Connections
+from tests.loopback import connect
+from tracker.web.connections import Connections
+from tracker.web.protocol import MAX_PIPELINED
 from tracker.web.responses import CLOSE, TAKEN, TOO_LARGE
 from tracker.web.shortcut import MAX_BODY_BYTES, ShortcutProtocol, ShortcutState, WholeRequest
 
@@ -53,7 +55,7 @@ class Site:
 
     async def ask(self, *requests: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A new connection that sends these; ``|`` is the end of a line."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await connect(self.port)
         self.clients.append(writer)
         writer.write("".join(map(as_sent, requests)).encode())
         return reader, writer

@@ -198,6 +198,23 @@ def test_a_shared_key_verifies_with_hmac_sha256(tracker: Tracker) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content_encoding": "gzip"}, 415),
+        ({"content_encoding": "identity, gzip"}, 415),
+        ({"content_type": "application/x-www-form-urlencoded; charset=utf-16"}, 415),
+        ({"content_type": "application/x-www-form-urlencoded; charset=iso-8859-1"}, 415),
+        ({"content_encoding": "identity"}, 200),
+        ({"content_type": "application/x-www-form-urlencoded"}, 200),
+        ({"content_type": 'Application/X-WWW-form-urlencoded;Charset="UTF-8"'}, 200),
+    ],
+)
+def test_a_form_in_another_coding_is_refused(tracker: Tracker, headers: dict[str, str], status: int) -> None:
+    """415 for a signed callback whose headers claim that its bytes mean something else than they seem to."""
+    assert tracker.post(callback("sent", message_sid(90)), **headers).status_code == status
+
+
+@pytest.mark.parametrize(
     ("content", "media_type", "status", "result"),
     [
         (b"a=" + b"b" * 65_536, FORM, 413, "too_large"),

@@ -66,7 +66,20 @@ FORBIDDEN = _problem(403, "Forbidden", "The request is not signed by an account 
 """Missing and wrong signatures get the same words: whoever forges learns nothing."""
 
 TOO_LARGE = _problem(413, "Content Too Large", "A status callback has at most 65536 bytes.", (CLOSE,))
-BAD_MEDIA_TYPE = _problem(415, "Unsupported Media Type", "Send application/x-www-form-urlencoded.")
+BAD_MEDIA_TYPE = _problem(
+    415,
+    "Unsupported Media Type",
+    "Send application/x-www-form-urlencoded in UTF-8, without a content coding.",
+    ((b"accept-encoding", b"identity"),),
+)
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))
 UNAVAILABLE = _problem(503, "Service Unavailable", "The callback could not be stored.", ((b"retry-after", b"1"),))
 CRASHED = _problem(500, "Internal Server Error", "A fault of this server; its log has it.", (CLOSE,))
+
+BAD_REQUEST = _problem(400, "Bad Request", "The request is no valid HTTP/1.1.", (CLOSE,))
+TARGET_TOO_LONG = _problem(414, "URI Too Long", "A request target has at most 8192 bytes.", (CLOSE,))
+HEAD_TOO_LARGE = _problem(
+    431, "Request Header Fields Too Large", "A request has at most 100 header lines and 16384 bytes of them.", (CLOSE,)
+)
+UNKNOWN_TRANSFER_CODING = _problem(501, "Not Implemented", "The only transfer coding is chunked.", (CLOSE,))
+UNSUPPORTED_VERSION = _problem(505, "HTTP Version Not Supported", "Send HTTP/1.1.", (CLOSE,))

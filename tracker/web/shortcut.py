@@ -19,7 +19,8 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from tracker.web.connections import Connections, WatchedProtocol, WatchedState
+from tracker.web.connections import Connections, WatchedState
+from tracker.web.protocol import WatchedProtocol
 from tracker.web.public_url import Headers
 from tracker.web.responses import CLOSE, CRASHED, Response
 
@@ -93,7 +94,7 @@ class ShortcutProtocol(WatchedProtocol):
         if shortcut is None or scope["method"] != "POST" or cycle.waiting_for_100_continue:
             super()._start_asgi_task(cycle, app)
             return
-        headers = dict(scope["headers"])
+        headers = self.fields if cycle is self.cycle else dict(scope["headers"])
         length = headers.get(b"content-length")
         # httptools has made sure that it is a number, and the only length.
         if length is None or int(length) > MAX_BODY_BYTES:
@@ -111,10 +112,11 @@ class ShortcutProtocol(WatchedProtocol):
         if self.flow.write_paused:
             super()._start_asgi_task(cycle, app)
             return
+        path = cycle.scope["path"]
         try:
             shortcut(WholeRequest(self, cycle, headers, started))
         except Exception:  # noqa: BLE001  # a bug, and one request's
-            _log.exception("shortcut.crashed", path=cycle.scope["path"])
+            _log.exception("shortcut.crashed", path=path)
             self.answer(cycle, CRASHED)
 
     def answer(self, cycle: RequestResponseCycle, response: Response) -> None:

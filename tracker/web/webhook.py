@@ -45,6 +45,7 @@ REFUSAL_LOG_SECONDS = 10
 
 _FORM = b"application/x-www-form-urlencoded"
 _USUAL_FORM = b"application/x-www-form-urlencoded; charset=utf-8"
+_CHARSETS = {b"utf-8", b"utf8", b"us-ascii"}
 
 
 class BodyTooLargeError(Exception):
@@ -106,8 +107,7 @@ class Webhook:
         received_at = self._now() // 1000
         if len(body) > MAX_BODY_BYTES:
             return "too_large", TOO_LARGE
-        media_type = headers.get(b"content-type", b"")
-        if media_type != _USUAL_FORM and media_type.partition(b";")[0].strip().lower() != _FORM:
+        if not _is_plain_form(headers):
             return "bad_media_type", BAD_MEDIA_TYPE
         signature = headers.get(b"x-twilio-signature")
         if not signature:
@@ -191,6 +191,20 @@ def _kept(record: Record, kept: Kept) -> Result:
         return kept
     _log.warning("callback.quarantined", reason=record.reason, quarantine_id=record.quarantine_id.hex())
     return "spooled" if kept == "spooled" else "quarantined"
+
+
+def _is_plain_form(headers: Headers) -> bool:
+    """Whether the body is a form in UTF-8 and in no content coding: any other would be read as what it is not."""
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in {b"", b"identity"}:
+        return False
+    media_type = headers.get(b"content-type", b"")
+    if media_type == _USUAL_FORM:
+        return True
+    kind, *parameters = (part.strip().lower() for part in media_type.split(b";"))
+    charsets = {
+        value.strip(b'"') for name, _, value in (part.partition(b"=") for part in parameters) if name == b"charset"
+    }
+    return kind == _FORM and charsets <= _CHARSETS
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:

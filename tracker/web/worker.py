@@ -74,6 +74,7 @@ def serve(
         app,
         loop="uvloop",
         http=ShortcutProtocol,
+        ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
