@@ -62,6 +62,9 @@ FORBIDDEN = _problem(403, "Forbidden", "The request is not signed by an account 
 """Missing and wrong signatures get the same words: whoever forges learns nothing."""
 
 TOO_LARGE = _problem(413, "Content Too Large", "A status callback has at most 65536 bytes.", (CLOSE,))
+TOO_MANY_PARAMETERS = _problem(
+    413, "Content Too Large", "A status callback has at most 200 separators and 1024 unescaped special bytes."
+)
 BAD_MEDIA_TYPE = _problem(415, "Unsupported Media Type", "Send application/x-www-form-urlencoded.")
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))
 UNAVAILABLE = _problem(503, "Service Unavailable", "The callback could not be stored.", ((b"retry-after", b"1"),))
