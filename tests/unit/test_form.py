@@ -127,7 +127,7 @@ def test_separators_are_bounded() -> None:
 
 @pytest.mark.parametrize("byte", [b"#", b"\0", b"\n", b" ", b'"', b"'", b"<", b">", b"\x7f", b"\x80", b"\xff"])
 def test_bytes_that_a_form_encoder_escapes_are_bounded(byte: bytes) -> None:
-    """1,024 of them pass, one more does not, however long the body is otherwise."""
+    """256 of them pass, one more does not, however long the body is otherwise."""
     assert is_bounded(byte * MAX_UNESCAPED + b"a" * 60_000)
     assert not is_bounded(byte * (MAX_UNESCAPED + 1))
 

@@ -46,26 +46,23 @@ KNOWN_NAMES: Final = READ_NAMES | FREE_TEXT | {
 _LONG_NAMES: Final = tuple(sorted(name for name in READ_NAMES if len(name) >= 6))  # noqa: PLR2004  # From and To occur in words
 """Read names that occur in no ordinary text."""
 
-_LONG_NAMES_WITHIN: Final = {name: sum(map(name.count, _LONG_NAMES)) for name in KNOWN_NAMES}
-"""Occurrences of long read names in each known name, its own included."""
+_FRAGMENTS: Final = ("Sid", "Status", "Error", "RawDlr", "nelPre")
+"""Each long read name contains one of these."""
+
+_FRAGMENTS_WITHIN: Final = {name: sum(map(name.count, _FRAGMENTS)) for name in KNOWN_NAMES}
+"""Occurrences of fragments in each known name."""
 
 _ADDRESS_NAMES: Final = ("From", "To")
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
-_SHAPES: Final = tuple(
-    (name, re.compile(shape).fullmatch)
-    for name, shape in (
-        ("AccountSid", "AC[0-9a-fA-F]{32}"),
-        ("MessagingServiceSid", "MG[0-9a-fA-F]{32}"),
-        ("MessageSid", "[A-Za-z]{2}[0-9a-fA-F]{32}"),
-        ("SmsSid", "[A-Za-z]{2}[0-9a-fA-F]{32}"),
-        ("ErrorCode", "[0-9]{1,6}"),
-        ("RawDlrDoneDate", "[0-9TZ:.+-]{1,40}"),
-        ("MessageStatus", "[A-Za-z][A-Za-z_-]{0,63}"),
-        ("SmsStatus", "[A-Za-z][A-Za-z_-]{0,63}"),
-    )
+_STATUS: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,63}")
+_SHAPED: Final = ("AccountSid", "MessagingServiceSid", "MessageSid", "SmsSid", "ErrorCode", "RawDlrDoneDate")
+_SHAPES: Final = re.compile(
+    r"(?:AC[0-9a-fA-F]{32})?\n(?:MG[0-9a-fA-F]{32})?\n(?:[A-Za-z]{2}[0-9a-fA-F]{32})?\n(?:[A-Za-z]{2}[0-9a-fA-F]{32})?\n"
+    r"(?:[0-9]{1,6})?\n(?:[0-9TZ:.+-]{1,40})?"
 )
+"""Shapes of the values of ``_SHAPED``, one per line; no shape has a line end. A blank value has any shape."""
 
 Pairs = list[tuple[str, str]]
 
@@ -81,27 +78,27 @@ def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: 
     is_repeated = len(params) != len(pairs)
     if is_repeated and any(name in READ_NAMES and params[name] != value for name, value in pairs):
         return "repeated_name"
-    unknown = params.keys() - KNOWN_NAMES
-    if not all(map(_NAME.fullmatch, unknown)):
+    unknown = set[str]() if KNOWN_NAMES.issuperset(params) else params.keys() - KNOWN_NAMES
+    if unknown and not all(map(_NAME.fullmatch, unknown)):
         return "invalid_name"
-    for name, has_shape in _SHAPES:
-        value = params.get(name)
-        if value and has_shape(value) is None:
-            return "invalid_value"
-    if unknown or is_repeated or _has_text_beside_names(params, signed):
-        spans = _Spans(pairs)
-        if _hides_name(spans, params, signed):
-            return "hidden_name"
+    get = params.get
+    statuses = [text for text in (get("MessageStatus"), get("SmsStatus")) if text is not None and text not in PHASES]
+    if statuses and not all(text == "" or _STATUS.fullmatch(text) for text in statuses):
+        return "invalid_value"
+    if _SHAPES.fullmatch("\n".join([get(name, "") for name in _SHAPED])) is None:
+        return "invalid_value"
+    if (unknown or is_repeated or _may_hide_name(params, signed)) and _hides_name(_Spans(pairs), params, signed):
+        return "hidden_name"
     if ("From" not in params or "To" not in params) and _hides_address(_Spans(pairs), params, signed):
         return "hidden_address"
-    if _splits_status(pairs, params, unknown) or _splits_date(params, unknown):
+    if (statuses and _splits_status(pairs, statuses, unknown)) or (unknown and _splits_date(params)):
         return "split_value"
     return None
 
 
-def _has_text_beside_names(params: Mapping[str, str], signed: str) -> bool:
-    """Whether a long read name occurs outside of the names, all of which are known and there once. A quick, exact test."""
-    return sum(map(signed.count, _LONG_NAMES)) != sum([_LONG_NAMES_WITHIN[name] for name in params])
+def _may_hide_name(params: Mapping[str, str], signed: str) -> bool:
+    """Whether a long read name can occur outside of the names, all of which are known and there once. A quick test: False is sure."""
+    return sum(map(signed.count, _FRAGMENTS)) != sum([_FRAGMENTS_WITHIN[name] for name in params])
 
 
 def _hides_name(spans: "_Spans", params: Mapping[str, str], signed: str) -> bool:
@@ -133,17 +130,16 @@ def _hides_address(spans: "_Spans", params: Mapping[str, str], signed: str) -> b
     return False
 
 
-def _splits_status(pairs: Pairs, params: Mapping[str, str], unknown: set[str]) -> bool:
+def _splits_status(pairs: Pairs, statuses: list[str], unknown: set[str]) -> bool:
     """Whether an unknown status may be part of a known one, or a known one with more behind it.
 
     ``un`` before an unknown name and value that begin with ``delivered``; ``deliveredN`` before ``umMedia``, or with a whole name and
-    value behind it. Names of Twilio begin with a capital letter, statuses have none.
+    value behind it. Names of Twilio begin with a capital letter, statuses have none. statuses: those that are not in the table.
     """
-    for name in ("MessageStatus", "SmsStatus"):
-        text = params.get(name)
-        if text is None or normalise(text) in PHASES:
-            continue
+    for text in statuses:
         status = normalise(text)
+        if status in PHASES:
+            continue
         rests = tuple(known[len(status) :] for known in PHASES if known.startswith(status))
         if rests and any((each + value).lower().startswith(rests) for each, value in pairs if each in unknown):
             return True
@@ -152,13 +148,13 @@ def _splits_status(pairs: Pairs, params: Mapping[str, str], unknown: set[str]) -
     return False
 
 
-def _splits_date(params: Mapping[str, str], unknown: set[str]) -> bool:
+def _splits_date(params: Mapping[str, str]) -> bool:
     """Whether letters in a date may be the beginning of a name, as in ``2025-01-01`` before ``T12``, or of another name the end.
 
     Names begin with no digit, so the usual ten digits can be neither cut nor extended.
     """
     date = params.get("RawDlrDoneDate")
-    return bool(unknown and date) and not str(date).isdigit()
+    return bool(date) and not str(date).isdigit()
 
 
 def _occurrences(text: str, signed: str) -> Iterator[int]:

@@ -74,9 +74,11 @@ def read_callback(params: dict[str, str], key_account_sid: str | None = None) ->
     if len(status) > MAX_STATUS or "\0" in status:
         return "invalid_status"
     from_address, to_address = _column(get("From")), _column(get("To"))
-    account_sid = _column(get("AccountSid"))
+    account_sid = get("AccountSid") or key_account_sid
+    if account_sid != key_account_sid:
+        account_sid = _column(canonical_account_sid(account_sid or ""))
     return Callback(
-        key_account_sid if account_sid is None else canonical_account_sid(account_sid),
+        account_sid,
         message_sid,
         status,
         _column(get("ErrorCode")),

@@ -62,22 +62,24 @@ class Keyring:
         ``X-Twilio-Webhooks-Signature-Settings``, None when absent: ``key=…,algorithm=…``. As in Twilio's library, no algorithm means
         HMAC_SHA1, and no key means an auth token's signature.
         """
-        account = canonical_account_sid(account_sid) if account_sid else ""
         if settings_header:
             if len(settings_header) > _MAX_SETTINGS_HEADER:
                 return ()
             parts = (part.partition("=") for part in settings_header.split(","))
             fields = {name.strip(): value.strip() for name, _, value in parts}
             if "key" in fields:
-                return self._shared_keys(fields["key"], (fields.get("algorithm") or "HMAC_SHA1").upper(), account)
-        return self._by_account.get(account, self._main)
+                return self._shared_keys(fields["key"], (fields.get("algorithm") or "HMAC_SHA1").upper(), account_sid)
+        if not account_sid:
+            return self._main
+        own = self._by_account.get(account_sid)
+        return self._by_account.get(canonical_account_sid(account_sid), self._main) if own is None else own
 
     def is_configured(self, account_sid: str) -> bool:
         """Whether the settings name this account."""
         return canonical_account_sid(account_sid) in self._configured
 
-    def _shared_keys(self, key_id: str, algorithm: str, account: str) -> Sequence[Key]:
+    def _shared_keys(self, key_id: str, algorithm: str, account_sid: str | None) -> Sequence[Key]:
         key = self._shared.get((key_id, algorithm))
-        if key is None or (account and account not in self._accounts_of_shared[key_id]):
+        if key is None or (account_sid and canonical_account_sid(account_sid) not in self._accounts_of_shared[key_id]):
             return ()
         return (key,)

@@ -43,11 +43,10 @@ class Key:
         """Characters of a signature."""
         self._mac = hmac.new(secret.encode(), digestmod=algorithm)
 
-    def sign(self, *data: bytes) -> bytes:
-        """The signature of the concatenated ``data``, as it stands in the header: base64, no newline."""
+    def sign(self, data: bytes) -> bytes:
+        """The signature of ``data`` as it stands in the header: base64, no newline."""
         mac = self._mac.copy()
-        for part in data:
-            mac.update(part)
+        mac.update(data)
         return b2a_base64(mac.digest(), newline=False)
 
 
@@ -72,11 +71,11 @@ def verify(keys: Iterable[Key], urls: Iterable[str], text: str, signature: bytes
     urls: forms of the same URL that Twilio may have signed (``url_forms``). text: the signed parameters (``signed_text``).
     """
     signed = text.encode("utf-8", "surrogatepass")
-    candidates = [(url, url.encode("utf-8", "surrogatepass")) for url in urls]
+    candidates = tuple(urls)
     for key in keys:
         if key.length == len(signature):
-            for url, encoded in candidates:
-                if compare_digest(key.sign(encoded, signed), signature):
+            for url in candidates:
+                if compare_digest(key.sign(url.encode("utf-8", "surrogatepass") + signed), signature):
                     return key, url
     return None
 

@@ -63,7 +63,7 @@ FORBIDDEN = _problem(403, "Forbidden", "The request is not signed by an account 
 
 TOO_LARGE = _problem(413, "Content Too Large", "A status callback has at most 65536 bytes.", (CLOSE,))
 TOO_MANY_PARAMETERS = _problem(
-    413, "Content Too Large", "A status callback has at most 200 separators and 1024 unescaped special bytes."
+    413, "Content Too Large", "A status callback has at most 200 separators and 256 unescaped special bytes."
 )
 BAD_MEDIA_TYPE = _problem(415, "Unsupported Media Type", "Send application/x-www-form-urlencoded.")
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))

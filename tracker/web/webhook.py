@@ -45,6 +45,9 @@ MAX_BODY_BYTES = 64 * 1024
 
 _FORM = b"application/x-www-form-urlencoded"
 _USUAL_FORM = b"application/x-www-form-urlencoded; charset=utf-8"
+_MAX_MEDIA_TYPE = 256
+"""Bytes of a Content-Type."""
+
 _ASCII_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 """Character sets in which an escaped form has the same bytes."""
 
@@ -249,6 +252,8 @@ class _Receipt:
 
 
 def _is_form(media_type: bytes) -> bool:
+    if len(media_type) > _MAX_MEDIA_TYPE:
+        return False
     name, *parameters = [part.strip() for part in media_type.lower().split(b";")]
     charsets = [part.partition(b"=")[2].strip(b' "') for part in parameters if part.startswith(b"charset")]
     return name == _FORM and _ASCII_CHARSETS.issuperset(charsets)
