@@ -54,7 +54,8 @@ class Receiver:
     def check(self, body: bytes, query: bytes = b"", headers: dict[bytes, bytes] | None = None) -> str | None:
         """Check a forged request; the result that is counted, None when it verifies."""
         taken = self.webhook._take(scope(query), {**usual_headers(FORGED), **(headers or {})}, body)
-        return taken[0] if len(taken) == 2 else None
+        result = taken[0]
+        return result if isinstance(result, str) else None
 
     async def post(self, params: dict[str, str], signature: str | None = None) -> int:
         """Post a callback as an ASGI server does; the status of the answer."""
@@ -130,11 +131,12 @@ DEAR: dict[str, tuple[bytes, bytes, dict[bytes, bytes]]] = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("what", DEAR)
 async def test_a_refused_request_costs_less_than_a_millisecond(receiver: Receiver, what: str) -> None:
-    """Of processor time, with two tokens and two forms of the URL to try. The best of many: others use the machine, too."""
+    """Of processor time, with two tokens and two forms of the URL to try. One of many has to be so quick: others use the machine, too."""
     body, query, headers = DEAR[what]
     assert len(body) <= SIZE
-    best = 1.0
-    for _ in range(40):
+    best, tries = 1.0, 0
+    while best >= 0.001 and tries < 400:
+        tries += 1
         started = time.thread_time()
         result = receiver.check(body, query, headers)
         best = min(best, time.thread_time() - started)
