@@ -18,8 +18,8 @@ MAX_UNESCAPED: Final = 256
 _ESCAPED_OR_PLAIN: Final = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"\"#'<>")
 """Bytes that stand for themselves in the query of a URL (https://url.spec.whatwg.org/#special-query-percent-encode-set)."""
 
-_URL_SYNTAX: Final = (("#", "%23"), ("\t", "%09"), ("\n", "%0A"), ("\r", "%0D"))
-"""Characters that end the query of a URL, or that a URL parser drops, and their escapes."""
+_URL_SYNTAX: Final = ((b"#", b"%23"), (b"\t", b"%09"), (b"\n", b"%0A"), (b"\r", b"%0D"))
+"""Bytes that end the query of a URL, or that a URL parser drops, and their escapes."""
 
 
 class Form(msgspec.Struct, frozen=True, gc=False):
@@ -57,12 +57,11 @@ def parse_form(body: bytes) -> list[tuple[str, str]]:
     One call decodes the whole body: the form parser of the URL standard, in Rust. ``parse_qsl`` runs a Python loop per escape and
     takes up to 150 ms for 64 KiB.
     """
-    text = body.decode("utf-8", "replace")
     if body.translate(None, _ESCAPED_OR_PLAIN):
-        for character, escape in _URL_SYNTAX:
-            text = text.replace(character, escape)
+        for byte, escape in _URL_SYNTAX:
+            body = body.replace(byte, escape)
     # The last separator protects trailing white space, which a URL parser drops.
-    return Url(f"x:/?{text}&").query_params()
+    return Url((b"x:/?%b&" % body).decode("utf-8", "replace")).query_params()
 
 
 def signed_text(pairs: list[tuple[str, str]]) -> str:
