@@ -217,6 +217,8 @@ class Webhook:
             log.example("urls", describe_url(url))
         if log.wants("networks"):
             log.example("networks", describe_network(client))
+        if reason == "unknown_host":
+            log.example("advice", "set PUBLIC_BASE_URL")
         log.finish()
         return reason
 
