@@ -75,8 +75,7 @@ def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: 
     """
     if query and any(name in query for name in _LONG_NAMES):
         return "name_in_query"
-    is_repeated = len(params) != len(pairs)
-    if is_repeated and any(name in READ_NAMES and params[name] != value for name, value in pairs):
+    if len(params) != len(pairs) and any(name in READ_NAMES and params[name] != value for name, value in pairs):
         return "repeated_name"
     unknown = set[str]() if KNOWN_NAMES.issuperset(params) else params.keys() - KNOWN_NAMES
     if unknown and not all(map(_NAME.fullmatch, unknown)):
@@ -87,7 +86,7 @@ def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: 
         return "invalid_value"
     if _SHAPES.fullmatch("\n".join([get(name, "") for name in _SHAPED])) is None:
         return "invalid_value"
-    if (unknown or is_repeated or _may_hide_name(params, signed)) and _hides_name(_Spans(pairs), params, signed):
+    if (unknown or _may_hide_name(params, signed)) and _hides_name(_Spans(pairs), params, signed):
         return "hidden_name"
     if ("From" not in params or "To" not in params) and _hides_address(_Spans(pairs), params, signed):
         return "hidden_address"
@@ -97,7 +96,7 @@ def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: 
 
 
 def _may_hide_name(params: Mapping[str, str], signed: str) -> bool:
-    """Whether a long read name can occur outside of the names, all of which are known and there once. A quick test: False is sure."""
+    """Whether a long read name can occur outside of the names, all of which are known. A quick test: False is sure."""
     return sum(map(signed.count, _FRAGMENTS)) != sum([_FRAGMENTS_WITHIN[name] for name in params])
 
 
@@ -158,7 +157,7 @@ def _splits_date(params: Mapping[str, str]) -> bool:
 
 
 def _occurrences(text: str, signed: str) -> Iterator[int]:
-    """Where a text begins, overlaps included."""
+    """Where a text begins."""
     start = signed.find(text)
     while start >= 0:
         yield start
