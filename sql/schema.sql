@@ -57,7 +57,8 @@ CREATE TABLE events (
 -- A message's history, in log order, whatever the size of the log.
 CREATE INDEX events_message_sid_position_idx ON events (message_sid, position);
 
--- Signed requests that are no message status (a voice callback, say): kept whole, but not facts about a message.
+-- Verified requests that are no message status (a voice callback, an opt-out notice) or ambiguous: kept whole, but not facts about a
+-- message.
 CREATE TABLE quarantined_callbacks (
     quarantine_id uuid NOT NULL,
     reason text NOT NULL,
@@ -70,7 +71,7 @@ CREATE TABLE quarantined_callbacks (
     key_id text NOT NULL,
     CONSTRAINT quarantined_callbacks_pkey PRIMARY KEY (quarantine_id),
     CONSTRAINT quarantined_callbacks_reason_is_known CHECK (
-        reason IN ('no_message_sid', 'invalid_message_sid', 'no_status', 'invalid_status')
+        reason IN ('no_message_sid', 'invalid_message_sid', 'no_status', 'invalid_status', 'ambiguous', 'opt_out')
     )
 );
 

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar, cast
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tracker.errors import SettingsError
@@ -32,6 +32,16 @@ DEVELOPMENT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 IpNetwork = IPv4Network | IPv6Network
+
+
+class SharedKeySetting(BaseModel):
+    """A shared key that signs webhooks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    secret: SecretStr
+    accounts: tuple[str, ...] | None = None
+    """Account SIDs that it speaks for; None: the main account."""
 
 
 class Settings(BaseSettings):
@@ -59,8 +69,9 @@ class Settings(BaseSettings):
     twilio_auth_tokens: Annotated[dict[str, list[SecretStr]], NoDecode] = Field(
         default_factory=dict, description='more accounts, JSON: {"AC…": ["token", "older token"]}'
     )
-    twilio_shared_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
-        default_factory=dict, description='shared keys for webhook signatures, JSON: {"key id": "secret"}'
+    twilio_shared_keys: Annotated[dict[str, SharedKeySetting], NoDecode] = Field(
+        default_factory=dict,
+        description='shared keys for webhook signatures, JSON: {"key id": {"secret": "…", "accounts": ["AC…"]}}',
     )
     twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), validate_default=True, description="the account's auth tokens, comma-separated; the first is used to send"
@@ -128,7 +139,7 @@ class Settings(BaseSettings):
             return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("twilio_auth_tokens", "twilio_shared_keys", mode="before")
+    @field_validator("twilio_auth_tokens", mode="before")
     @classmethod
     def _parse_object(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -140,6 +151,21 @@ class Settings(BaseSettings):
         if not isinstance(parsed, dict):
             raise ValueError("must be a JSON object")  # noqa: TRY004  # pydantic turns ValueError into a complaint
         return cast("dict[str, object]", parsed)
+
+    @field_validator("twilio_shared_keys", mode="before")
+    @classmethod
+    def _expand_shared_keys(cls, value: object) -> object:
+        """Parse the JSON object and expand its short form, ``{"key id": "secret"}``, which means the main account."""
+        parsed = cls._parse_object(value)
+        if not isinstance(parsed, dict):
+            return parsed
+        expanded = {
+            key_id: {"secret": given} if isinstance(given, str) else given
+            for key_id, given in cast("dict[str, object]", parsed).items()
+        }
+        if not all(isinstance(given, dict) for given in expanded.values()):
+            raise ValueError('must give each key a secret, or {"secret": "…", "accounts": ["AC…"]}')
+        return expanded
 
     @field_validator("twilio_account_sid")
     @classmethod
@@ -182,9 +208,17 @@ class Settings(BaseSettings):
 
     @field_validator("twilio_shared_keys")
     @classmethod
-    def _check_shared_keys(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        if not all(key_id and secret.get_secret_value() for key_id, secret in value.items()):
-            raise ValueError("has an empty key id or an empty secret")
+    def _check_shared_keys(
+        cls, value: dict[str, SharedKeySetting], info: ValidationInfo
+    ) -> dict[str, SharedKeySetting]:
+        for key_id, key in value.items():
+            if not key_id or not key.secret.get_secret_value():
+                raise ValueError("has an empty key id or an empty secret")
+            if key.accounts is None:
+                if info.data.get("twilio_account_sid", "") is None:
+                    raise ValueError(f"needs TWILIO_ACCOUNT_SID beside it, or accounts for {key_id}")
+            elif not key.accounts or not all(ACCOUNT_SID.fullmatch(account_sid) for account_sid in key.accounts):
+                raise ValueError(f"has for {key_id} no accounts, or one that is not AC and 32 hexadecimal digits")
         return value
 
     @property

@@ -1,9 +1,11 @@
 """Clients that send slowly, never finish, hold connections, or flood: good callbacks go on being answered, in bounded memory."""
 
+import itertools
 import socket
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -17,7 +19,7 @@ from tests.durability.figures import Figures
 from tests.durability.ledger import Latency
 from tests.durability.load import Load, under_load
 from tests.durability.memory import MEGABYTE, peak_memory
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.serving import FORM, PATH, Tracker, running_tracker, wait_until
 from tracker.web.connections import REPLY_SECONDS, REQUEST_SECONDS
 from tracker.web.protocol import MAX_REQUEST_BYTES
 from tracker.web.request_head import MAX_HEAD_BYTES
@@ -259,6 +261,47 @@ def test_a_flood_of_bad_signatures(tracker: Tracker, shared_database_url: str, f
     with psycopg.connect(shared_database_url) as connection:
         stored = {row[0] for row in connection.execute("SELECT idempotency_token FROM events")}
     assert stored.isdisjoint(flood.sent)
+
+
+DEAR_BODIES = [
+    piece * (65_536 // len(piece))
+    for piece in (b"%41&", b"%41=%41&", b"a&", b"%x=%41", b"%41", b"a")
+] + [b"&".join([b"%41%3D" * 40 + b"=" + b"%zz%" * 20] * 201)[:65_536]]  # fmt: skip
+"""64 KiB in the forms that are dearest to parse."""
+
+FLOODERS = 8
+"""Connections that send them, one after the other, as fast as they are answered."""
+
+
+def test_a_flood_of_bodies_that_are_dear_to_parse(tracker: Tracker, shared_database_url: str, figures: Figures) -> None:
+    """With signatures of the right shape: good callbacks are answered beside them."""
+    alone = latency_alone(tracker, shared_database_url)
+    counted, stop = Counter[bytes](), threading.Event()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{tracker.port}\r\nContent-Type: {FORM}\r\nX-Twilio-Signature: {'A' * 27}=\r\n"
+    requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in DEAR_BODIES]
+
+    def flood() -> None:
+        with connections(tracker, 1, NOTHING) as (client,):
+            for sent in itertools.cycle(requests):
+                if stop.is_set():
+                    return
+                client.sendall(sent)
+                counted[answer(client).split()[1]] += 1
+
+    threads = [threading.Thread(target=flood) for _ in range(FLOODERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: counted.total() > 100, "the flood")
+        with good_callbacks(tracker, shared_database_url) as good:
+            pass
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    figures(f"good callbacks in a flood of {counted.total()} dear bodies", good.latency())
+    assert_answered(good, alone)
+    assert set(counted) == {b"403", b"413"}
 
 
 def test_a_client_that_asks_and_reads_no_answer_is_ended(own_tracker: Tracker) -> None:

@@ -1,5 +1,7 @@
 """``POST /webhooks/twilio/status``: the table of requests and answers, against a real server on a real PostgreSQL."""
 
+import base64
+import json
 from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from tests.database import PostgresForTests
+from tests.durability.clients import answer, connections
 from tests.serving import ACCOUNT_SID, FORM, PATH, TOKEN, Tracker, callback, message_sid, running_tracker, sign
 
 OTHER_ACCOUNT = "AC" + "f" * 32
@@ -30,7 +33,7 @@ def tracker(module_database_url: str) -> Iterator[Tracker]:
         module_database_url,
         TWILIO_AUTH_TOKEN=f"{TOKEN},older",
         TWILIO_AUTH_TOKENS=f'{{"{OTHER_ACCOUNT}": ["other"]}}',
-        TWILIO_SHARED_KEYS='{"WK1": "shared"}',
+        TWILIO_SHARED_KEYS=json.dumps({"WK1": "shared", "WK2": {"secret": "two", "accounts": [OTHER_ACCOUNT]}}),
     ) as tracker:
         yield tracker
 
@@ -40,6 +43,13 @@ def log(module_database_url: str) -> Iterator[psycopg.Connection]:
     """A look into the database."""
     with psycopg.connect(module_database_url, autocommit=True) as connection:
         yield connection
+
+
+def number_of_events(log: psycopg.Connection) -> int:
+    """In the whole log."""
+    row = log.execute("SELECT count(*) FROM events").fetchone()
+    assert row is not None
+    return row[0]
 
 
 def stored(log: psycopg.Connection, sid: str) -> int:
@@ -103,20 +113,24 @@ def test_duplicates_and_unknown_statuses_are_events_too(tracker: Tracker, log: p
     ("params", "reason"),
     [
         ({"CallSid": "CA1", "CallStatus": "completed", "AccountSid": ACCOUNT_SID}, "no_message_sid"),
-        ({"MessageSid": "SM123", "MessageStatus": "sent", "AccountSid": ACCOUNT_SID}, "invalid_message_sid"),
         (
-            {"MessageSid": message_sid(1) + "\0", "MessageStatus": "sent", "AccountSid": ACCOUNT_SID},
+            {"MessageSid": message_sid(1, "IM"), "MessageStatus": "sent", "AccountSid": ACCOUNT_SID},
             "invalid_message_sid",
         ),
         ({"MessageSid": message_sid(1), "AccountSid": ACCOUNT_SID}, "no_status"),
-        ({"MessageSid": message_sid(1), "MessageStatus": "x" * 65, "AccountSid": ACCOUNT_SID}, "invalid_status"),
+        ({"MessageSid": message_sid(2), "SmsStatus": "received", "Body": "STOP", "OptOutType": "STOP"}, "opt_out"),
+        (callback("sent", message_sid(3), Note=f"MessageSid{message_sid(4)}"), "ambiguous"),
+        ({"MessageSid": message_sid(1) + "\0", "MessageStatus": "sent", "AccountSid": ACCOUNT_SID}, "ambiguous"),
+        ({"MessageSid": message_sid(1), "MessageStatus": "x" * 65, "AccountSid": ACCOUNT_SID}, "ambiguous"),
     ],
-    ids=["voice", "no sid", "sid with NUL", "no status", "endless status"],
+    ids=["voice", "other sid", "no status", "opt-out", "hidden name", "sid with NUL", "endless status"],
 )
 def test_signed_requests_that_are_no_message_status_are_set_aside(
     tracker: Tracker, log: psycopg.Connection, params: dict[str, str], reason: str
 ) -> None:
-    """The same 200, nothing in the log, and the whole request in the quarantine with its reason."""
+    """The same 200, nothing in the log, the whole request in the quarantine with its reason, and counted by it."""
+    of_reason = f'tracker_quarantined_callbacks_total{{reason="{reason}"}}'
+    counted_by_reason, events = tracker.metric(of_reason), number_of_events(log)
     before = log.execute("SELECT count(*) FROM quarantined_callbacks WHERE reason = %s", [reason]).fetchone()
     counted = tracker.metric('tracker_callbacks_total{result="quarantined"}')
     assert tracker.post(params).status_code == HTTPStatus.OK
@@ -125,6 +139,38 @@ def test_signed_requests_that_are_no_message_status_are_set_aside(
     assert after is not None
     assert after[0] == before[0] + 1
     assert tracker.metric('tracker_callbacks_total{result="quarantined"}') == counted + 1
+    assert tracker.metric(of_reason) == counted_by_reason + 1
+    assert number_of_events(log) == events
+
+
+def test_an_inbound_message_is_an_event(tracker: Tracker, log: psycopg.Connection) -> None:
+    """It has the legacy status only, and a body."""
+    sid = message_sid(32)
+    params = {
+        "SmsMessageSid": sid,
+        "SmsSid": sid,
+        "MessageSid": sid,
+        "SmsStatus": "received",
+        "Body": "hi",
+        "NumMedia": "0",
+    }
+    assert tracker.post(params | {"AccountSid": ACCOUNT_SID, "From": "+14155550199"}).status_code == HTTPStatus.OK
+    assert log.execute("SELECT status FROM events WHERE message_sid = %s", [sid]).fetchall() == [("received",)]
+
+
+def test_a_body_without_an_account_belongs_to_the_keys(tracker: Tracker, log: psycopg.Connection) -> None:
+    """And one in capitals to the account that has them in small letters."""
+    for number, params in enumerate(({}, {"AccountSid": "AC" + ACCOUNT_SID[2:].upper()}), start=33):
+        sid = message_sid(number)
+        assert tracker.post({"MessageSid": sid, "MessageStatus": "sent"} | params).status_code == HTTPStatus.OK
+        row = log.execute("SELECT account_sid FROM events WHERE message_sid = %s", [sid]).fetchone()
+        assert row == (ACCOUNT_SID,)
+
+
+def test_a_read_name_in_the_query_makes_a_callback_ambiguous(tracker: Tracker, log: psycopg.Connection) -> None:
+    """What follows it in the body may have been its value."""
+    assert tracker.post(callback("sent", message_sid(35)), query="x=MessageSid").status_code == HTTPStatus.OK
+    assert stored(log, message_sid(35)) == 0
 
 
 @pytest.mark.parametrize(
@@ -135,6 +181,13 @@ def test_signed_requests_that_are_no_message_status_are_set_aside(
         ({"x_twilio_signature": "\xff" * 28}, "bad_signature"),
         (
             {"x_twilio_signature": "x", "x_twilio_webhooks_signature_settings": "key=WK2,algorithm=HMAC_SHA256"},
+            "bad_signature",
+        ),
+        (
+            {
+                "x_twilio_signature": "A" * 43 + "=",
+                "x_twilio_webhooks_signature_settings": "key=WK1,algorithm=HMAC_SHA256",
+            },
             "bad_signature",
         ),
     ],
@@ -157,6 +210,45 @@ def test_forged_callbacks_get_403_and_leave_nothing(
     assert tracker.metric(f'tracker_callbacks_total{{result="{result}"}}') == counted + 1
 
 
+@pytest.mark.parametrize(
+    ("account_sid", "counted"),
+    [
+        (ACCOUNT_SID, "configured"),
+        (OTHER_ACCOUNT.upper(), "configured"),
+        ("AC" + "9" * 32, "other"),
+        ("", "other"),
+    ],
+)
+def test_refused_requests_are_counted_by_whether_their_account_is_ours(
+    tracker: Tracker, account_sid: str, counted: str
+) -> None:
+    """One that names an account of the settings is more likely a wrong setting than a forgery."""
+    samples = {each: f'tracker_refused_callbacks_total{{account="{each}"}}' for each in ("configured", "other")}
+    before = {each: tracker.metric(sample) for each, sample in samples.items()}
+    params = callback("sent", AccountSid=account_sid)
+    assert tracker.post(params, x_twilio_signature="A" * 27 + "=").status_code == HTTPStatus.FORBIDDEN
+    after = {each: tracker.metric(sample) - before[each] for each, sample in samples.items()}
+    assert after == {"configured": 0, "other": 0} | {counted: 1}
+
+
+def test_white_space_around_a_signature_does_not_count(tracker: Tracker, log: psycopg.Connection) -> None:
+    """It is not part of a header's value (RFC 9110); the evidence has the signature without it."""
+    params = callback("sent", message_sid(42))
+    body, signature = urlencode(params), sign(tracker.webhook_url, list(params.items()))
+    for sent, status in (
+        (f"{signature} \t ", b"200"),
+        (f"\t{signature}", b"200"),
+        (f"{signature} =", b"403"),
+        (" \t", b"403"),
+    ):
+        head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{tracker.port}\r\nContent-Type: {FORM}\r\nContent-Length: {len(body)}\r\n"
+        request = f"{head}Connection: close\r\nX-Twilio-Signature: {sent}\r\n\r\n{body}"
+        with connections(tracker, 1, request.encode()) as (client,):
+            assert answer(client).split()[1] == status
+    rows = log.execute("SELECT signature FROM events WHERE message_sid = %s", [message_sid(42)]).fetchall()
+    assert rows == [(signature,)] * 2
+
+
 def test_a_replay_with_changes_gets_403(tracker: Tracker, log: psycopg.Connection) -> None:
     """A true signature over other parameters, another URL, or another account's token does not help."""
     sid = message_sid(41)
@@ -176,9 +268,16 @@ def test_a_replay_with_changes_gets_403(tracker: Tracker, log: psycopg.Connectio
         (ACCOUNT_SID, "older", 200),
         (OTHER_ACCOUNT, "other", 200),
         (OTHER_ACCOUNT, TOKEN, 403),
+        (OTHER_ACCOUNT.upper(), TOKEN, 403),
+        (OTHER_ACCOUNT.upper(), "other", 200),
         ("AC" + "9" * 32, TOKEN, 200),
+        ("AC" + "9" * 32, "other", 403),
+        (ACCOUNT_SID, "other", 403),
     ],
-    ids=["older token", "own token of a subaccount", "main token for a subaccount", "unlisted account"],
+    ids=[
+        *("older token", "own token of a subaccount", "main token for a subaccount", "main token, capitals"),
+        *("own token, capitals", "unlisted account", "subaccount's token, unlisted", "subaccount's token, main"),
+    ],
 )
 def test_each_account_is_verified_with_its_own_tokens(
     tracker: Tracker, account_sid: str, token: str, answer: int
@@ -215,20 +314,44 @@ def test_a_form_in_another_coding_is_refused(tracker: Tracker, headers: dict[str
 
 
 @pytest.mark.parametrize(
+    ("key_id", "secret", "account_sid", "answer"),
+    [
+        ("WK1", "shared", OTHER_ACCOUNT, 403),
+        ("WK1", "shared", "AC" + "9" * 32, 403),
+        ("WK2", "two", OTHER_ACCOUNT, 200),
+        ("WK2", "two", ACCOUNT_SID, 403),
+    ],
+)
+def test_a_shared_key_speaks_for_its_accounts_only(
+    tracker: Tracker, key_id: str, secret: str, account_sid: str, answer: int
+) -> None:
+    """Those named with it; without any, the main account."""
+    params = callback("sent", message_sid(52), AccountSid=account_sid)
+    signature = sign(tracker.webhook_url, list(params.items()), secret)
+    header = {"x_twilio_webhooks_signature_settings": f"key={key_id}"}
+    assert tracker.post(params, x_twilio_signature=signature, **header).status_code == answer
+
+
+@pytest.mark.parametrize(
     ("content", "media_type", "status", "result"),
     [
         (b"a=" + b"b" * 65_536, FORM, 413, "too_large"),
         (b"{}", "application/json", 415, "bad_media_type"),
         (b"a=b", None, 415, "bad_media_type"),
         (b"a=b", "multipart/form-data; boundary=x", 415, "bad_media_type"),
+        (b"a=b", "application/x-www-form-urlencoded; charset=utf-16", 415, "bad_media_type"),
+        (b"&" * 201, FORM, 413, "too_many_parameters"),
+        (b"#" * 257, FORM, 413, "too_many_parameters"),
+        (b"&" * 200 + b"#" * 256, FORM, 403, "bad_signature"),
+        (b"a=b", "Application/X-WWW-Form-Urlencoded ; Charset=UTF-8", 403, "bad_signature"),
     ],
 )
 def test_wrong_sizes_and_media_types_are_refused_and_counted(
     tracker: Tracker, content: bytes, media_type: str | None, status: int, result: str
 ) -> None:
-    """413 over 64 KiB, 415 for anything that is no form, each counted."""
+    """413 over 64 KiB or 200 separators, 415 for anything that is no form, each counted."""
     counted = tracker.metric(f'tracker_callbacks_total{{result="{result}"}}')
-    headers = {"content-type": media_type} if media_type else {}
+    headers = {"x-twilio-signature": "A" * 27 + "="} | ({"content-type": media_type} if media_type else {})
     answer = tracker.client.post(PATH, content=content, headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert tracker.metric(f'tracker_callbacks_total{{result="{result}"}}') == counted + 1
@@ -259,13 +382,41 @@ def test_other_methods_get_405(tracker: Tracker, method: str) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def test_ten_thousand_parameters_and_a_long_url_are_taken(tracker: Tracker, log: psycopg.Connection) -> None:
-    """What is signed is kept, however odd, as long as it fits into the size limit."""
+@pytest.mark.parametrize(("encoding", "answer"), [("gzip", 415), ("identity", 200)])
+def test_a_compressed_body_is_refused(tracker: Tracker, encoding: str, answer: int) -> None:
+    """Its bytes are not what was signed."""
+    assert tracker.post(callback("sent", message_sid(53)), content_encoding=encoding).status_code == answer
+
+
+def test_200_separators_and_a_long_url_are_taken(tracker: Tracker, log: psycopg.Connection) -> None:
+    """One more is refused before the signature is looked at."""
     sid = message_sid(70)
-    params = [*callback("sent", sid).items(), *((f"p{number:x}", "") for number in range(9_000))]
+    usual = list(callback("sent", sid).items())
+    params = [*usual, *((f"p{number:x}", "") for number in range(201 - len(usual)))]
     query = "x=" + "y" * 3_900
     assert tracker.post(params, query=query).status_code == HTTPStatus.OK
+    assert tracker.post([*params, ("q", "")], query=query).status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert stored(log, sid) == 1
+
+
+def test_a_replay_is_stored_twenty_times_and_then_counted(tracker: Tracker, log: psycopg.Connection) -> None:
+    """The first and twenty repetitions are in the log; the next is answered in the same way and is not. Another body, or the same for
+    another URL, is another callback."""
+    sid = message_sid(72)
+    repeated = 'tracker_callbacks_total{result="repeated"}'
+    params, before = callback("sent", sid), tracker.metric(repeated)
+    for number in range(1, 22):
+        assert tracker.post(params).status_code == HTTPStatus.OK
+        assert stored(log, sid) == number
+    assert tracker.metric(repeated) == before
+    for _ in range(2):
+        taken = tracker.post(params, i_twilio_idempotency_token="another")
+        assert (taken.status_code, taken.text) == (200, "<Response/>")
+    assert stored(log, sid) == 21
+    assert tracker.metric(repeated) == before + 2
+    assert tracker.post(params, query="a=b").status_code == HTTPStatus.OK
+    assert tracker.post(list(reversed(params.items()))).status_code == HTTPStatus.OK
+    assert stored(log, sid) == 23
 
 
 def test_repeated_parameters_are_signed_sorted_and_once(tracker: Tracker, log: psycopg.Connection) -> None:
@@ -303,16 +454,32 @@ def test_whatever_is_signed_is_kept(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    body=st.binary(max_size=300),
+    body=st.binary(max_size=300)
+    | st.dictionaries(st.sampled_from(["AccountSid", "MessageSid", "MessageStatus"]), st.text()).map(
+        lambda params: urlencode({"AccountSid": ACCOUNT_SID} | params).encode()
+    ),
     media_type=st.sampled_from([FORM, "text/plain", ""]),
-    signature=st.binary(min_size=1, max_size=40),
+    signature=st.binary(min_size=1, max_size=40) | st.binary(min_size=20, max_size=20).map(base64.b64encode),
 )
 def test_whatever_is_not_signed_gets_a_4xx_problem(
-    tracker: Tracker, body: bytes, media_type: str, signature: bytes
+    tracker: Tracker, log: psycopg.Connection, body: bytes, media_type: str, signature: bytes
 ) -> None:
     """Any bytes at all: a problem with a 4xx status, never a 500, never a row."""
+
+    def kept() -> tuple[int, int]:
+        row = log.execute(
+            "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM quarantined_callbacks)"
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    before = kept()
     header = bytes(byte if byte > 0x20 else 0x30 for byte in signature)  # what a client can put on the wire
     answer = tracker.client.post(
         PATH, content=body, headers={b"content-type": media_type.encode(), b"x-twilio-signature": header}
     )
     assert answer.status_code in {400, 403, 415}
+    if answer.status_code != HTTPStatus.BAD_REQUEST:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+    assert kept() == before

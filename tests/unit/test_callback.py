@@ -50,6 +50,29 @@ READ = {
         STATUS | {"MessageStatus": "é" * 64},
         Callback(None, SID, "é" * 64, None, None, "sms", None, None, None),
     ),
+    "an account in capitals": (
+        STATUS | {"AccountSid": "ac" + "AB" * 16},
+        Callback("AC" + "ab" * 16, SID, "sent", None, None, "sms", None, None, None),
+    ),
+    "Twilio's words for an error": (
+        STATUS | {"ErrorCode": "63016", "ErrorMessage": "Twilio Error: outside the window"},
+        Callback(None, SID, "sent", "63016", None, "sms", None, None, None, "Twilio Error: outside the window"),
+    ),
+    "words without end": (
+        STATUS | {"ErrorMessage": "\0" * 4000},
+        Callback(None, SID, "sent", None, None, "sms", None, None, None, "\ufffd" * 256),
+    ),
+    "an inbound message": (
+        {
+            "MessageSid": SID,
+            "SmsMessageSid": SID,
+            "SmsSid": SID,
+            "SmsStatus": "received",
+            "Body": "hi",
+            "NumMedia": "0",
+        },
+        Callback(None, SID, "received", None, None, "sms", None, None, None),
+    ),
     "NUL in a value": (
         STATUS | {"ErrorCode": "30\x00003"},
         Callback(None, SID, "sent", "30\ufffd003", None, "sms", None, None, None),
@@ -111,6 +134,10 @@ QUARANTINED = {
     "a blank status": (STATUS | {"MessageStatus": ""}, "no_status"),
     "a status of spaces": (STATUS | {"MessageStatus": " \t"}, "no_status"),
     "a status without end": (STATUS | {"MessageStatus": "x" * 65}, "invalid_status"),
+    "an opt-out notice": (
+        {"MessageSid": SID, "SmsStatus": "received", "Body": "STOP", "OptOutType": "STOP"},
+        "opt_out",
+    ),
     "a status with NUL": (STATUS | {"MessageStatus": "se\0nt"}, "invalid_status"),
 }
 
@@ -119,6 +146,20 @@ QUARANTINED = {
 def test_what_is_no_message_status_is_told_apart(params: dict[str, str], reason: str) -> None:
     """With the quarantine's word for the reason."""
     assert read_callback(params) == reason
+
+
+def test_without_an_account_the_keys_counts() -> None:
+    """The body's goes first; a blank one is none."""
+    own, of_key = "AC" + "a" * 32, "AC" + "b" * 32
+    for params, expected in (({}, of_key), ({"AccountSid": ""}, of_key), ({"AccountSid": own}, own)):
+        callback = read_callback(STATUS | params, of_key)
+        assert isinstance(callback, Callback)
+        assert callback.account_sid == expected
+
+
+def test_an_opt_out_type_beside_a_status_is_no_opt_out_notice() -> None:
+    """It comes with inbound messages, which have no MessageStatus."""
+    assert isinstance(read_callback(STATUS | {"OptOutType": "STOP"}), Callback)
 
 
 @given(
@@ -134,6 +175,7 @@ def test_what_is_no_message_status_is_told_apart(params: dict[str, str], reason:
                 "ChannelPrefix",
                 "ErrorCode",
                 "AccountSid",
+                "ErrorMessage",
             ]
         ),
         st.text() | st.sampled_from([SID, MMS_SID, "sent", "whatsapp:+1", "x" * 300]),
@@ -152,6 +194,7 @@ def test_reading_never_raises_and_bounds_every_column(params: dict[str, str]) ->
         callback.to_address,
         callback.status,
         callback.channel,
+        callback.error_message,
     ]
     given_values = [value for value in values if value is not None]
     assert all(value and len(value) <= 256 and "\0" not in value for value in given_values)

@@ -3,14 +3,15 @@
 import pytest
 from twilio.request_validator import RequestValidator, get_signature_algorithm
 
-from tracker.twilio.signature import Keyring, token_key, url_forms, verify
+from tracker.twilio.keyring import Keyring, SharedKey
+from tracker.twilio.signature import token_key, url_forms, verify
 
-MAIN, SUB, OTHER, UNKNOWN = ("AC" + digit * 32 for digit in "1234")
+MAIN, SUB, OTHER, UNKNOWN = ("AC" + digit * 32 for digit in "abcd")
 
 RING = Keyring(
     {MAIN: ["main-new", "main-old"], SUB: ["sub"], OTHER: []},
     main_account_sid=MAIN,
-    shared_keys={"key-1": "secret-1", "key-2": "secret-2"},
+    shared_keys={"key-1": SharedKey("secret-1"), "key-2": SharedKey("secret-2", (SUB, UNKNOWN))},
 )
 
 CHOICES = {
@@ -18,7 +19,10 @@ CHOICES = {
     "a subaccount's own and never another's": (SUB, [("sub", SUB)]),
     "the main account's for an account without tokens of its own": (UNKNOWN, [("main-new", MAIN), ("main-old", MAIN)]),
     "the main account's where the request names none": (None, [("main-new", MAIN), ("main-old", MAIN)]),
+    "the main account's where the account is blank": ("", [("main-new", MAIN), ("main-old", MAIN)]),
     "none for an account whose list is empty": (OTHER, []),
+    "a subaccount's own in capitals": ("AC" + "B" * 32, [("sub", SUB)]),
+    "a subaccount's own with a small prefix": (SUB.lower(), [("sub", SUB)]),
 }
 
 
@@ -81,6 +85,61 @@ def test_shared_keys_agree_with_twilios_validator(header: str) -> None:
 def test_a_header_that_names_no_configured_key_chooses_none(header: str) -> None:
     """The header is not signed: it may only choose among what is configured, and never falls back to a token."""
     assert RING.keys(MAIN, header) == ()
+
+
+def test_accounts_of_the_settings_are_compared_in_canonical_case() -> None:
+    """Two spellings of one account are one account, with the tokens of both."""
+    ring = Keyring({SUB.upper(): ["one"], SUB: ["two"]}, main_account_sid=SUB.lower())
+    assert [key.key_id for key in ring.keys(SUB)] == [token_key(SUB, "one").key_id, token_key(SUB, "two").key_id]
+    assert ring.keys(UNKNOWN) == ring.keys(SUB)
+
+
+SCOPES = {
+    "a key without accounts, main account": ("key-1", MAIN, True),
+    "a key without accounts, listed account": ("key-1", SUB, False),
+    "a key without accounts, unlisted account": ("key-1", UNKNOWN, False),
+    "a key without accounts, no account": ("key-1", None, True),
+    "a key with accounts, one of them": ("key-2", SUB, True),
+    "a key with accounts, one of them in capitals": ("key-2", "AC" + "D" * 32, True),
+    "a key with accounts, the main account": ("key-2", MAIN, False),
+    "a key with accounts, another": ("key-2", OTHER, False),
+    "a key with accounts, one of them with more behind": ("key-2", SUB + "0", False),
+}
+
+
+@pytest.mark.parametrize(("key_id", "account_sid", "speaks"), SCOPES.values(), ids=SCOPES.keys())
+def test_a_shared_key_speaks_for_its_accounts_only(key_id: str, account_sid: str | None, speaks: bool) -> None:
+    """Those that are named with it, or the main account."""
+    assert [key.key_id for key in RING.keys(account_sid, f"key={key_id}")] == ([key_id] if speaks else [])
+
+
+def test_a_key_knows_the_account_of_a_callback_that_names_none() -> None:
+    """A token's is its own; a shared key of several accounts does not know."""
+    assert {key.account_sid for key in RING.keys(None)} == {MAIN}
+    assert [key.account_sid for key in RING.keys(None, "key=key-1")] == [MAIN]
+    assert [key.account_sid for key in RING.keys(None, "key=key-2")] == [None]
+    (of_one,) = Keyring({}, shared_keys={"k": SharedKey("s", (SUB,))}).keys(None, "key=k")
+    assert of_one.account_sid == SUB
+
+
+def test_a_shared_key_of_no_account_speaks_for_none() -> None:
+    """Without a main account the short form names nobody."""
+    assert Keyring({}, shared_keys={"k": SharedKey("s")}).keys(SUB, "key=k") == ()
+
+
+def test_configured_accounts_are_known() -> None:
+    """Those with tokens, the main account, and those of shared keys, in any case."""
+    ring = Keyring({SUB: ["t"]}, MAIN, {"k": SharedKey("s", (OTHER,))})
+    assert all(ring.is_configured(sid) for sid in (SUB, MAIN, OTHER, "AC" + "B" * 32))
+    assert not ring.is_configured(UNKNOWN)
+    assert not ring.is_configured(SUB + "0")
+
+
+def test_a_long_settings_header_chooses_no_key() -> None:
+    """512 characters are read, one more costs nothing."""
+    header = "key=key-1,x="
+    assert RING.keys(MAIN, header.ljust(512, "x"))
+    assert RING.keys(MAIN, header.ljust(513, "x")) == ()
 
 
 @pytest.mark.parametrize("header", [None, "", " ", "algorithm=HMAC_SHA1"])

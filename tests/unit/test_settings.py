@@ -83,7 +83,7 @@ def test_every_setting_is_read(load: Callable[..., Settings]) -> None:
         TWILIO_API_BASE_URL="http://127.0.0.1:4010/",
         TWILIO_AUTH_TOKEN="new, old,",
         TWILIO_AUTH_TOKENS=json.dumps({OTHER: ["a", "b"]}),
-        TWILIO_SHARED_KEYS=json.dumps({"key-1": "shared"}),
+        TWILIO_SHARED_KEYS=json.dumps({"key-1": "shared", "key-2": {"secret": "other", "accounts": [OTHER]}}),
     )
     assert settings.database_url is not None
     assert settings.database_url.get_secret_value() == "postgresql://u@h/d"
@@ -101,7 +101,11 @@ def test_every_setting_is_read(load: Callable[..., Settings]) -> None:
     assert settings.twilio_api_base_url == "http://127.0.0.1:4010"
     assert [token.get_secret_value() for token in settings.twilio_auth_token] == ["new", "old"]
     assert [token.get_secret_value() for token in settings.twilio_auth_tokens[OTHER]] == ["a", "b"]
-    assert settings.twilio_shared_keys["key-1"].get_secret_value() == "shared"
+    keys = settings.twilio_shared_keys
+    assert {key_id: (key.secret.get_secret_value(), key.accounts) for key_id, key in keys.items()} == {
+        "key-1": ("shared", None),
+        "key-2": ("other", (OTHER,)),
+    }
     assert not settings.uses_development_account
 
 
@@ -157,7 +161,14 @@ WRONG = {
         f"{{'{TOKEN}'}}": "is no JSON: Expecting property name",
         json.dumps({"key-1": ""}): "has an empty key id or an empty secret",
         json.dumps({"": TOKEN}): "has an empty key id or an empty secret",
-        json.dumps({"key-1": [TOKEN]}): "valid string",
+        json.dumps({"key-1": [TOKEN]}): "must give each key a secret, or",
+        json.dumps([TOKEN]): "must be a JSON object",
+        json.dumps({"key-1": TOKEN}): "needs TWILIO_ACCOUNT_SID beside it, or accounts for key-1",
+        json.dumps({"key-1": {"accounts": [ACCOUNT]}}): "Field required",
+        json.dumps({"key-1": {"secret": TOKEN, "account": ACCOUNT}}): "Extra inputs are not permitted",
+        json.dumps({"key-1": {"secret": TOKEN, "accounts": []}}): "has for key-1 no accounts",
+        json.dumps({"key-1": {"secret": TOKEN, "accounts": ["AC1"]}}): "is not AC and 32 hexadecimal digits",
+        json.dumps({"key-1": {"secret": "", "accounts": [ACCOUNT]}}): "has an empty key id or an empty secret",
     },
 }
 

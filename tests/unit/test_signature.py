@@ -10,13 +10,30 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
+from tracker.twilio import signature as signature_module
 from tracker.twilio.form import signed_text
-from tracker.twilio.signature import Algorithm, Key, body_hash_agrees, fingerprint, token_key, url_forms, verify
+from tracker.twilio.signature import (
+    Algorithm,
+    Key,
+    body_hash_agrees,
+    fingerprint,
+    is_signature,
+    origin_forms,
+    token_key,
+    url_forms,
+    verify,
+)
 
 Pairs = list[tuple[str, str]]
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "signature_vectors.json").read_text("utf-8"))
 """Signatures that the helper libraries' own tests expect; each names its source."""
+
+LIBRARY_CASES: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "library_signatures.json").read_text("utf-8")
+)
+"""Cases of the helper libraries in seven languages and of users' repositories (``lib``), with what their own tests expect
+(``valid``)."""
 
 ORACLE_ALGORITHM = {"sha1": "HMAC_SHA1", "sha256": "HMAC_SHA256"}
 
@@ -115,6 +132,66 @@ def test_a_changed_byte_never_verifies(data: st.DataObject) -> None:
 def test_anything_else_in_the_header_is_refused(signature: bytes) -> None:
     """Of any length and any bytes, and none of it raises."""
     assert verify([Key("k", TOKEN)], url_forms(URL), signed_text(PARAMS), signature) is None
+
+
+SHAPES = {
+    "SHA-1": (b"A" * 27 + b"=", True),
+    "SHA-256": (b"a+/0" * 10 + b"a+/=", True),
+    "one character less": (b"A" * 26 + b"=", False),
+    "one character more": (b"A" * 28 + b"=", False),
+    "one of SHA-256 less": (b"A" * 42 + b"=", False),
+    "one of SHA-256 more": (b"A" * 44 + b"=", False),
+    "no padding": (b"A" * 28, False),
+    "padding twice": (b"A" * 26 + b"==", False),
+    "two signatures": ((b"A" * 27 + b"=") * 2, False),
+    "the URL-safe alphabet": (b"-" * 27 + b"=", False),
+    "white space behind": (b"A" * 27 + b"= ", False),
+    "a newline behind": (b"A" * 27 + b"=\n", False),
+    "no ASCII": (b"\xff" * 27 + b"=", False),
+    "nothing": (b"", False),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), SHAPES.values(), ids=SHAPES.keys())
+def test_the_shape_of_a_signature(value: bytes, expected: bool) -> None:
+    """Base64 of a SHA-1 or SHA-256 digest, and nothing around it."""
+    assert is_signature(value) is expected
+
+
+@given(st.binary(max_size=200), tokens, algorithms)
+def test_every_signature_has_the_shape_of_one(data: bytes, token: str, algorithm: Algorithm) -> None:
+    """So that refusing other shapes refuses nothing that would verify."""
+    key = Key("k", token, algorithm)
+    assert is_signature(key.sign(data))
+    assert len(key.sign(data)) == key.length
+
+
+@pytest.mark.parametrize("case", LIBRARY_CASES, ids=lambda case: f"{case['lib']} {case['name']}")
+def test_the_cases_of_seven_languages(case: dict[str, Any]) -> None:
+    """Our answer is the one that each library's own test expects."""
+    found = verify(
+        [token_key("AC1", case["token"])],
+        url_forms(case["url"]),
+        signed_text([(name, value) for name, value in case["params"] or []]),
+        case["signature"].encode(),
+    )
+    is_valid = found is not None and (case["body"] is None or body_hash_agrees(case["url"], case["body"].encode()))
+    assert is_valid is case["valid"]
+
+
+def test_there_are_cases_of_seven_languages() -> None:
+    """An emptied file would pass every case in it."""
+    assert len(LIBRARY_CASES) == 54
+    assert {case["valid"] for case in LIBRARY_CASES} == {True, False}
+
+
+def test_long_origins_are_not_cached() -> None:
+    """Anyone can send any Host; the forms are the same."""
+    cached = signature_module._origin_forms.cache_info().currsize
+    for number in range(100):
+        host = f"{number:0400}"
+        assert origin_forms(f"https://{host}") == (f"https://{host}", f"https://{host}:443")
+    assert signature_module._origin_forms.cache_info().currsize == cached
 
 
 def test_half_a_surrogate_pair_is_refused_and_does_not_raise() -> None:

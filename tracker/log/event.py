@@ -40,12 +40,12 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Quarantined(msgspec.Struct, frozen=True, gc=False):
-    """A signed request that is no message status, kept whole."""
+    """A verified request that is no message status, or an ambiguous one, kept whole."""
 
     quarantine_id: bytes
     received_at: int
     reason: str
-    """One of those that ``read_callback`` gives."""
+    """One of QUARANTINE_REASONS. Any text, so that a spool file of another version can be read."""
     evidence: Evidence
 
 

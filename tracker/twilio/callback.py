@@ -5,12 +5,14 @@ them all.
 """
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 MESSAGE_SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 """Shape of a message SID."""
+
+_ACCOUNT_SID: Final = re.compile(r"AC[0-9a-f]{32}", re.IGNORECASE | re.ASCII)
 
 MAX_STATUS: Final = 64
 """Longest status that is taken for one, in characters; the longest known one has 19."""
@@ -23,6 +25,7 @@ class Callback(msgspec.Struct, frozen=True, gc=False):
     """What a status callback says, read from its parameters."""
 
     account_sid: str | None
+    """In canonical case: of the body, else of the key that verified it; None when neither names one."""
     message_sid: str
     status: str
     """As Twilio sent it."""
@@ -33,12 +36,33 @@ class Callback(msgspec.Struct, frozen=True, gc=False):
     from_address: str | None
     to_address: str | None
     messaging_service_sid: str | None
+    error_message: str | None = None
+    """Twilio's own words for the error; None where it gave none."""
 
 
-def read_callback(params: dict[str, str]) -> Callback | str:
-    """What a verified callback says, or the reason why it is not about a message: ``no_message_sid``,
-    ``invalid_message_sid``, ``no_status``, ``invalid_status`` (the quarantine's words)."""
+QuarantineReason = Literal[
+    "no_message_sid", "invalid_message_sid", "no_status", "invalid_status", "ambiguous", "opt_out"
+]
+"""Why a verified callback is kept in the quarantine instead of the log."""
+
+QUARANTINE_REASONS: Final[tuple[QuarantineReason, ...]] = (
+    *("no_message_sid", "invalid_message_sid", "no_status", "invalid_status"),
+    *("ambiguous", "opt_out"),
+)
+
+
+def read_callback(params: dict[str, str], key_account_sid: str | None = None) -> Callback | QuarantineReason:
+    """What a verified callback states, or the reason why it states nothing about a message. Never ``ambiguous``, which depends on
+    what was signed.
+
+    params: first value of each name. key_account_sid: account of the key that verified it, for a body that names none.
+
+    An inbound message (``SmsStatus=received``, no MessageStatus) is read like any other callback that has only the legacy name.
+    """
     get = params.get
+    if "OptOutType" in params and "MessageStatus" not in params:
+        # Advanced Opt-Out reports an inbound STOP or START, not the status of a message (https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out).
+        return "opt_out"
     message_sid = get("MessageSid") or get("SmsSid")
     if not message_sid:
         return "no_message_sid"
@@ -50,8 +74,11 @@ def read_callback(params: dict[str, str]) -> Callback | str:
     if len(status) > MAX_STATUS or "\0" in status:
         return "invalid_status"
     from_address, to_address = _column(get("From")), _column(get("To"))
+    account_sid = get("AccountSid") or key_account_sid
+    if account_sid != key_account_sid:
+        account_sid = _column(canonical_account_sid(account_sid or ""))
     return Callback(
-        _column(get("AccountSid")),
+        account_sid,
         message_sid,
         status,
         _column(get("ErrorCode")),
@@ -60,7 +87,13 @@ def read_callback(params: dict[str, str]) -> Callback | str:
         from_address,
         to_address,
         _column(get("MessagingServiceSid")),
+        _column(get("ErrorMessage")),
     )
+
+
+def canonical_account_sid(account_sid: str) -> str:
+    """An account SID as Twilio spells it: ``AC`` and 32 hexadecimal digits in small letters. Any other text is returned unchanged."""
+    return f"AC{account_sid[2:].lower()}" if _ACCOUNT_SID.fullmatch(account_sid) else account_sid
 
 
 def _column(value: str | None) -> str | None:

@@ -6,8 +6,10 @@ oracle in the tests.
 """
 
 import hashlib
+import hmac
+import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from hmac import compare_digest
 from typing import Final, Literal
@@ -16,39 +18,41 @@ from urllib.parse import parse_qs, urlsplit
 Algorithm = Literal["sha1", "sha256"]
 """HMAC_SHA1 is the auth token's; a shared key may use HMAC_SHA256."""
 
-_BLOCK: Final = 64
-"""Block size of SHA-1 and SHA-256, in bytes (RFC 2104)."""
+_SHAPE: Final = re.compile(rb"[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=")
+"""Base64 of 20 bytes (SHA-1) or 32 bytes (SHA-256)."""
+
+_LENGTHS: Final[dict[Algorithm, int]] = {"sha1": 28, "sha256": 44}
+
+_MAX_CACHED_ORIGIN: Final = 300
+"""Characters; a host name has at most 253."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Key:
-    """A secret that signs, with both halves of the HMAC prepared: a signature then costs two short hashes (RFC 2104, section 4)."""
+    """A secret that signs. The HMAC is prepared once and copied per signature."""
 
-    __slots__ = ("_inner", "_outer", "key_id")
+    __slots__ = ("_mac", "account_sid", "key_id", "length")
 
-    def __init__(self, key_id: str, secret: str, algorithm: Algorithm = "sha1") -> None:
+    def __init__(self, key_id: str, secret: str, algorithm: Algorithm = "sha1", account_sid: str | None = None) -> None:
         self.key_id = key_id
-        """Names the key in the evidence without telling the secret."""
-        secret_bytes = secret.encode()
-        if len(secret_bytes) > _BLOCK:
-            secret_bytes = hashlib.new(algorithm, secret_bytes).digest()
-        padded = secret_bytes.ljust(_BLOCK, b"\0")
-        self._inner = hashlib.new(algorithm, bytes(byte ^ 0x36 for byte in padded))
-        self._outer = hashlib.new(algorithm, bytes(byte ^ 0x5C for byte in padded))
+        """Names the key in the evidence without revealing the secret."""
+        self.account_sid = account_sid
+        """Account of a callback that names none, in canonical case; None: unknown."""
+        self.length = _LENGTHS[algorithm]
+        """Characters of a signature."""
+        self._mac = hmac.new(secret.encode(), digestmod=algorithm)
 
     def sign(self, data: bytes) -> bytes:
         """The signature of ``data`` as it stands in the header: base64, no newline."""
-        inner = self._inner.copy()
-        inner.update(data)
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return b2a_base64(outer.digest(), newline=False)
+        mac = self._mac.copy()
+        mac.update(data)
+        return b2a_base64(mac.digest(), newline=False)
 
 
 def token_key(account_sid: str, token: str) -> Key:
     """The key of an account's auth token. Its id ends in a fingerprint, so that two tokens of an account can be told apart."""
-    return Key(f"{account_sid}/{fingerprint(token)}", token)
+    return Key(f"{account_sid}/{fingerprint(token)}", token, account_sid=account_sid)
 
 
 def fingerprint(secret: str) -> str:
@@ -56,39 +60,9 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(b"twilio-status-tracker key id:" + secret.encode()).hexdigest()[:8]
 
 
-class Keyring:
-    """Which keys may have signed a request: those of its account, or those of the main account where it is not listed.
-
-    An account that has tokens of its own (a subaccount) is never verified with another's. Shared keys
-    (https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys) are chosen by the header that names them; that header is not
-    signed, so it can only choose among keys that are configured.
-    """
-
-    def __init__(
-        self,
-        tokens: Mapping[str, Sequence[str]],
-        main_account_sid: str | None = None,
-        shared_keys: Mapping[str, str] | None = None,
-    ) -> None:
-        self._by_account = {sid: tuple(token_key(sid, token) for token in given) for sid, given in tokens.items()}
-        self._main = self._by_account.get(main_account_sid or "", ())
-        self._shared: dict[tuple[str, str], tuple[Key, ...]] = {}
-        for key_id, secret in (shared_keys or {}).items():
-            self._shared[key_id, "HMAC_SHA1"] = (Key(key_id, secret, "sha1"),)
-            self._shared[key_id, "HMAC_SHA256"] = (Key(key_id, secret, "sha256"),)
-
-    def keys(self, account_sid: str | None, settings_header: str | None = None) -> tuple[Key, ...]:
-        """The keys to try, none when nothing configured can have signed the request.
-
-        settings_header: ``X-Twilio-Webhooks-Signature-Settings``, None when absent: ``key=…,algorithm=…``. As in Twilio's library,
-        no algorithm means HMAC_SHA1, and no key means an auth token's signature.
-        """
-        if settings_header:
-            parts = (part.partition("=") for part in settings_header.split(","))
-            fields = {name.strip(): value.strip() for name, _, value in parts}
-            if "key" in fields:
-                return self._shared.get((fields["key"], (fields.get("algorithm") or "HMAC_SHA1").upper()), ())
-        return self._by_account.get(account_sid or "", self._main)
+def is_signature(value: bytes) -> bool:
+    """Whether a header value has the shape of a signature. No other value verifies."""
+    return _SHAPE.fullmatch(value) is not None
 
 
 def verify(keys: Iterable[Key], urls: Iterable[str], text: str, signature: bytes) -> tuple[Key, str] | None:
@@ -96,11 +70,13 @@ def verify(keys: Iterable[Key], urls: Iterable[str], text: str, signature: bytes
 
     urls: forms of the same URL that Twilio may have signed (``url_forms``). text: the signed parameters (``signed_text``).
     """
+    signed = text.encode("utf-8", "surrogatepass")
     candidates = tuple(urls)
     for key in keys:
-        for url in candidates:
-            if compare_digest(key.sign((url + text).encode("utf-8", "surrogatepass")), signature):
-                return key, url
+        if key.length == len(signature):
+            for url in candidates:
+                if compare_digest(key.sign(url.encode("utf-8", "surrogatepass") + signed), signature):
+                    return key, url
     return None
 
 
@@ -131,9 +107,16 @@ def _split_target(url: str) -> tuple[str, str]:
     return url[:cut], url[cut:]
 
 
-@lru_cache(maxsize=256)
 def origin_forms(origin: str) -> tuple[str, ...]:
-    """``url_forms`` of the part before the path, such as ``https://example.com:8443``. A port that is no port stays as it is."""
+    """``url_forms`` of the part before the path, such as ``https://example.com:8443``. A port that is no port stays as it is.
+
+    Only short origins are cached, because anyone can send any Host.
+    """
+    return (_origin_forms if len(origin) <= _MAX_CACHED_ORIGIN else _origin_forms.__wrapped__)(origin)
+
+
+@lru_cache(maxsize=256)
+def _origin_forms(origin: str) -> tuple[str, ...]:
     scheme, _, authority = origin.partition("://")
     userinfo, at, host_port = authority.rpartition("@")
     host, colon, port = host_port.rpartition(":")

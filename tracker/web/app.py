@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from tracker.database.bounded import BoundedConnection
 from tracker.database.connections import Role, conninfo
 from tracker.settings import Settings, effective_account
-from tracker.twilio.signature import Keyring
+from tracker.twilio.keyring import Keyring, SharedKey
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
 from tracker.web.head import HeadRequests
@@ -73,6 +73,7 @@ def create_app(runtime: Runtime) -> Application:
         await receiver.open()
         yield
         await receiver.close()
+        webhook.close()
         await pool.close(CLOSE_SECONDS)
 
     app = Litestar(
@@ -122,5 +123,8 @@ def keyring(settings: Settings) -> Keyring:
     elif main_account_sid and settings.twilio_auth_token:
         own = [token.get_secret_value() for token in settings.twilio_auth_token]
         tokens[main_account_sid] = own + [token for token in tokens.get(main_account_sid, []) if token not in own]
-    shared_keys = {key_id: secret.get_secret_value() for key_id, secret in settings.twilio_shared_keys.items()}
+    shared_keys = {
+        key_id: SharedKey(key.secret.get_secret_value(), key.accounts)
+        for key_id, key in settings.twilio_shared_keys.items()
+    }
     return Keyring(tokens, main_account_sid, shared_keys)

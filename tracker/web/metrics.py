@@ -66,6 +66,20 @@ class WebCollector(Collector):
             buckets=batches.cumulative(),
             sum_value=batches.total,
         )
+        quarantined = CounterMetricFamily(
+            "tracker_quarantined_callbacks", "Verified callbacks that were set aside, by reason.", labels=["reason"]
+        )
+        for reason, count in self._stats.quarantined().items():
+            quarantined.add_metric([reason], count)
+        yield quarantined
+        refused = CounterMetricFamily(
+            "tracker_refused_callbacks",
+            "Webhook requests that were refused as not verified; account: whether they name an account of the settings.",
+            labels=["account"],
+        )
+        for account, count in self._stats.refused().items():
+            refused.add_metric([account], count)
+        yield refused
         build = GaugeMetricFamily("tracker_build_info", "The running version; always 1.", labels=["version"])
         build.add_metric([VERSION], 1)
         yield build

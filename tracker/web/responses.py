@@ -72,6 +72,9 @@ BAD_MEDIA_TYPE = _problem(
     "Send application/x-www-form-urlencoded in UTF-8, without a content coding.",
     ((b"accept-encoding", b"identity"),),
 )
+TOO_MANY_PARAMETERS = _problem(
+    413, "Content Too Large", "A status callback has at most 200 separators and 256 unescaped special bytes."
+)
 BAD_METHOD = _problem(405, "Method Not Allowed", "Status callbacks are posted.", ((b"allow", b"POST"),))
 UNAVAILABLE = _problem(503, "Service Unavailable", "The callback could not be stored.", ((b"retry-after", b"1"),))
 CRASHED = _problem(500, "Internal Server Error", "A fault of this server; its log has it.", (CLOSE,))

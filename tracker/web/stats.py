@@ -15,6 +15,8 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from tracker.twilio.callback import QUARANTINE_REASONS, QuarantineReason
+
 Result = Literal[
     "appended", "spooled", "quarantined", "repeated", "bad_signature", "no_signature", "unknown_host", "too_large",
     "too_many_parameters", "bad_media_type", "unavailable",
@@ -25,6 +27,11 @@ RESULTS: Final[tuple[Result, ...]] = (
     "appended", "spooled", "quarantined", "repeated", "bad_signature", "no_signature", "unknown_host", "too_large",
     "too_many_parameters", "bad_media_type", "unavailable",
 )  # fmt: skip
+
+RefusedAccount = Literal["configured", "other"]
+"""Whether a refused request names an account of the settings. One that does is more likely a wrong setting than a forgery."""
+
+REFUSED_ACCOUNTS: Final[tuple[RefusedAccount, ...]] = ("configured", "other")
 
 SECONDS_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the latency histogram's buckets, in seconds; one more bucket has none."""
@@ -86,7 +93,9 @@ _BATCHES_AT: Final = _SECONDS_SUM + 1
 _BATCHES_SUM: Final = _BATCHES_AT + len(BATCH_BOUNDS) + 1
 _SPOOL_AT: Final = _BATCHES_SUM + 1
 _DAMAGE_AT: Final = _SPOOL_AT + len(SpoolTotals._fields)
-_SLOTS: Final = _DAMAGE_AT + len(SpoolDamage._fields)
+_QUARANTINED_AT: Final = _DAMAGE_AT + len(SpoolDamage._fields)
+_REFUSED_AT: Final = _QUARANTINED_AT + len(QUARANTINE_REASONS)
+_SLOTS: Final = _REFUSED_AT + len(REFUSED_ACCOUNTS)
 _SLOT_BYTES: Final = 8
 
 
@@ -151,7 +160,23 @@ class WebStats:
 
     def spool_damage(self) -> SpoolDamage:
         """Over all workers."""
-        return SpoolDamage(*(int(self._sum(slot)) for slot in range(_DAMAGE_AT, _SLOTS)))
+        return SpoolDamage(*(int(self._sum(slot)) for slot in range(_DAMAGE_AT, _QUARANTINED_AT)))
+
+    def count_quarantined(self, reason: QuarantineReason) -> None:
+        """Count one callback that was set aside and is durable."""
+        self._own[_QUARANTINED_AT + QUARANTINE_REASONS.index(reason)] += 1
+
+    def count_refused(self, account: RefusedAccount) -> None:
+        """Count one request that was refused because it is not verified."""
+        self._own[_REFUSED_AT + REFUSED_ACCOUNTS.index(account)] += 1
+
+    def quarantined(self) -> dict[QuarantineReason, float]:
+        """Callbacks in the quarantine by reason, over all workers."""
+        return {reason: self._sum(slot) for slot, reason in enumerate(QUARANTINE_REASONS, _QUARANTINED_AT)}
+
+    def refused(self) -> dict[RefusedAccount, float]:
+        """Refused requests by account, over all workers."""
+        return {account: self._sum(slot) for slot, account in enumerate(REFUSED_ACCOUNTS, _REFUSED_AT)}
 
     def results(self) -> dict[Result, float]:
         """Requests by result, over all workers."""

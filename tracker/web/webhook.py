@@ -1,14 +1,14 @@
-"""``POST /webhooks/twilio/status``: take a callback in.
+"""``POST /webhooks/twilio/status``: receives a callback.
 
-Size, media type, signature over all parameters as sent, append, answer. A plain ASGI application, because this is the one route
-where every microsecond is paid ten thousand times a second. It answers 200 only for what is durable.
+Cheap checks come before dear ones: size, media type, shape of the signature, number of parameters; then the form is parsed and the
+signature verified. What verifies is appended, or set aside, and answered. A plain ASGI application, because this is the one route where
+every microsecond is paid ten thousand times a second. It answers 200 only for what is durable.
 """
 
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
-import structlog
 import uuid_utils
 from litestar.types import Receive, Scope, Send
 
@@ -17,39 +17,56 @@ from tracker.log.appender import Appender
 from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.log.record import Record
 from tracker.log.store import Kept
-from tracker.twilio.callback import Callback, read_callback
-from tracker.twilio.form import Forms
-from tracker.twilio.signature import Keyring, verify
+from tracker.twilio.ambiguity import find_ambiguity
+from tracker.twilio.callback import Callback, QuarantineReason, read_callback
+from tracker.twilio.form import is_bounded, read_form
+from tracker.twilio.keyring import Keyring
+from tracker.twilio.signature import is_signature, verify
 from tracker.web.public_url import Headers, PublicUrl
+from tracker.web.repetitions import Repetitions, callback_digest
 from tracker.web.responses import (
     BAD_MEDIA_TYPE,
     BAD_METHOD,
     FORBIDDEN,
     TAKEN,
     TOO_LARGE,
+    TOO_MANY_PARAMETERS,
     UNAVAILABLE,
     Response,
 )
 from tracker.web.shortcut import WholeRequest
 from tracker.web.stats import Result, WebStats
-
-_log = structlog.get_logger()
+from tracker.web.summary_log import SummaryLog, describe_network, describe_url
 
 PATH = "/webhooks/twilio/status"
 
 MAX_BODY_BYTES = 64 * 1024
 """Twilio's largest callbacks have some kilobytes."""
 
-REFUSAL_LOG_SECONDS = 10
-"""Refused requests are logged once in so many seconds, with their number: a flood of them must not become a flood of lines."""
-
 _FORM = b"application/x-www-form-urlencoded"
 _USUAL_FORM = b"application/x-www-form-urlencoded; charset=utf-8"
-_CHARSETS = {b"utf-8", b"utf8", b"us-ascii"}
+_MAX_MEDIA_TYPE = 256
+"""Bytes of a Content-Type."""
+
+_ASCII_CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii"})
+"""Character sets in which an escaped form has the same bytes."""
+
+_OPTIONAL_SPACE = b" \t"
+"""White space around a header's value, which is not part of it (RFC 9110, section 5.5)."""
 
 
 class BodyTooLargeError(Exception):
     """The body is larger than MAX_BODY_BYTES, or says that it will be."""
+
+
+class _Verified(NamedTuple):
+    """A verified request."""
+
+    record: Record
+    digest: bytes
+    """``callback_digest``."""
+    client: str | None
+    """IP address of the connection; None on a Unix socket."""
 
 
 class Webhook:
@@ -69,19 +86,19 @@ class Webhook:
         self._public_url = public_url
         self._stats = stats
         self._now = now
-        self._forms = Forms()
-        self._refusals = 0
-        self._refusal_logged = 0.0
+        self._repetitions = Repetitions()
+        self._refused_log = SummaryLog("callback.refused")
+        self._quarantine_log = SummaryLog("callback.quarantined")
 
     def take(self, request: WholeRequest) -> None:
         """Answer a request that has come whole, when what it says is durable. A ``Shortcut``: the way of nearly every callback."""
         taken = self._take(cast("Scope", request.scope), request.headers, request.body)
-        if isinstance(taken, tuple):
+        if isinstance(taken, _Verified):
+            self._appender.put(taken.record, _Receipt(taken, request, self))
+        else:
             result, response = taken
             request.answer(response)
             self._stats.count(result, time.perf_counter() - request.started)
-        else:
-            self._appender.put(taken, _Receipt(taken, request, self._stats))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer any request, as an ASGI application."""
@@ -98,113 +115,156 @@ class Webhook:
             return
         else:
             taken = self._take(scope, headers, body)
-            result, response = taken if isinstance(taken, tuple) else await self._keep(taken)
+            result, response = await self._keep(taken) if isinstance(taken, _Verified) else taken
         await response.send(send)
         self._stats.count(result, time.perf_counter() - started)
 
-    def _take(self, scope: Scope, headers: Headers, body: bytes) -> Record | tuple[Result, Response]:
-        """What is to be kept of a request, or how it is refused."""
+    def close(self) -> None:
+        """Log what is counted and not logged yet."""
+        self._refused_log.close()
+        self._quarantine_log.close()
+
+    def count_stored(self, verified: _Verified, kept: Kept) -> Result:
+        """Count a record that is durable; what to count of its request."""
+        self._repetitions.count(verified.digest)
+        record = verified.record
+        if isinstance(record, NewEvent):
+            return kept
+        self._stats.count_quarantined(cast("QuarantineReason", record.reason))
+        log = self._quarantine_log
+        log.count(record.reason)
+        log.example("quarantine_ids", record.quarantine_id.hex())
+        log.example("key_ids", record.evidence.key_id)
+        log.example("urls", describe_url(record.evidence.url))
+        if log.wants("networks"):
+            log.example("networks", describe_network(verified.client))
+        log.finish()
+        return "spooled" if kept == "spooled" else "quarantined"
+
+    def count_answered(self, result: Result, seconds: float) -> None:
+        """Count a request that was answered, so many seconds after its first byte."""
+        self._stats.count(result, seconds)
+
+    def _take(self, scope: Scope, headers: Headers, body: bytes) -> _Verified | tuple[Result, Response]:
+        """What is to be stored of a request; or, where nothing is, what to count and how to answer."""
         received_at = self._now() // 1000
-        if len(body) > MAX_BODY_BYTES:
-            return "too_large", TOO_LARGE
-        if not _is_plain_form(headers):
-            return "bad_media_type", BAD_MEDIA_TYPE
-        signature = headers.get(b"x-twilio-signature")
-        if not signature:
-            return self._refuse("no_signature"), FORBIDDEN
-        urls = self._public_url.forms(
-            scope["scheme"], headers.get(b"host", b""), scope["raw_path"], scope["query_string"]
-        )
-        if urls is None:
-            return self._refuse("unknown_host"), FORBIDDEN
-        form = self._forms.read(body)
+        client = scope["client"]
+        address = client[0] if client else None
+        signature = headers.get(b"x-twilio-signature", b"").strip(_OPTIONAL_SPACE)
+        refused = self._check_cheaply(headers, body, signature, address)
+        if refused is not None:
+            return refused
+        query = scope["query_string"]
+        urls = self._public_url.forms(scope["scheme"], headers.get(b"host", b""), scope["raw_path"], query)
+        if not urls:
+            return self._refuse("unknown_host", address), FORBIDDEN
+        form = read_form(body)
+        account_sid = form.params.get("AccountSid")
         settings_header = headers.get(b"x-twilio-webhooks-signature-settings")
-        verified = verify(
-            self._keyring.keys(
-                form.params.get("AccountSid"), None if settings_header is None else settings_header.decode("latin-1")
-            ),
-            urls,
-            form.signed,
-            signature,
-        )
+        keys = self._keyring.keys(account_sid, None if settings_header is None else settings_header.decode("latin-1"))
+        verified = verify(keys, urls, form.signed, signature)
         if verified is None:
-            return self._refuse("bad_signature"), FORBIDDEN
-        if not form.is_known:
-            self._forms.remember(body)
+            return self._refuse("bad_signature", address, account_sid, urls[0]), FORBIDDEN
         key, url = verified
+        digest = callback_digest(url, body)
+        if self._repetitions.is_exhausted(digest):
+            return "repeated", TAKEN
         token = headers.get(b"i-twilio-idempotency-token")
         evidence = Evidence(url, body, signature.decode("ascii"), None if token is None else _text(token), key.key_id)
-        callback = read_callback(form.params)
+        if find_ambiguity(form.pairs, form.params, form.signed, query.decode("latin-1")) is None:
+            callback = read_callback(form.params, key.account_sid)
+        else:
+            callback = "ambiguous"
         event_id = uuid_utils.uuid7().bytes
         if isinstance(callback, Callback):
-            return NewEvent(event_id, received_at, callback, evidence)
-        return Quarantined(event_id, received_at, callback, evidence)
+            return _Verified(NewEvent(event_id, received_at, callback, evidence), digest, address)
+        return _Verified(Quarantined(event_id, received_at, callback, evidence), digest, address)
 
-    async def _keep(self, record: Record) -> tuple[Result, Response]:
+    def _check_cheaply(
+        self, headers: Headers, body: bytes, signature: bytes, client: str | None
+    ) -> tuple[Result, Response] | None:
+        """What can be refused before the body is parsed; None: the signature has to be verified."""
+        if len(body) > MAX_BODY_BYTES:
+            return "too_large", TOO_LARGE
+        media_type = headers.get(b"content-type", b"")
+        if (media_type != _USUAL_FORM and not _is_form(media_type)) or not _is_plain(headers):
+            return "bad_media_type", BAD_MEDIA_TYPE
+        if not signature:
+            return self._refuse("no_signature", client), FORBIDDEN
+        if not is_signature(signature):
+            return self._refuse("bad_signature", client), FORBIDDEN
+        if not is_bounded(body):
+            return self._refuse("too_many_parameters", client), TOO_MANY_PARAMETERS
+        return None
+
+    async def _keep(self, verified: _Verified) -> tuple[Result, Response]:
         try:
-            return _kept(record, await self._appender.append(record)), TAKEN
+            return self.count_stored(verified, await self._appender.append(verified.record)), TAKEN
         except TrackerError:
             return "unavailable", UNAVAILABLE
 
-    def _refuse(self, reason: Result) -> Result:
-        self._refusals += 1
-        now = time.monotonic()
-        if now - self._refusal_logged >= REFUSAL_LOG_SECONDS:
-            advice = {"advice": "set PUBLIC_BASE_URL"} if reason == "unknown_host" else {}
-            _log.warning("callback.refused", reason=reason, refused=self._refusals, **advice)
-            self._refusals, self._refusal_logged = 0, now
+    def _refuse(
+        self, reason: Result, client: str | None, account_sid: str | None = None, url: str | None = None
+    ) -> Result:
+        """Count and log a request that is not verified. account_sid, url: as far as they were found out."""
+        is_configured = bool(account_sid) and self._keyring.is_configured(account_sid or "")
+        self._stats.count_refused("configured" if is_configured else "other")
+        log = self._refused_log
+        log.count(reason)
+        if is_configured:
+            log.example("accounts", account_sid)
+        if url is not None and log.wants("urls"):
+            log.example("urls", describe_url(url))
+        if log.wants("networks"):
+            log.example("networks", describe_network(client))
+        if reason == "unknown_host":
+            log.example("advice", "set PUBLIC_BASE_URL")
+        log.finish()
         return reason
 
 
 class _Receipt:
-    """Answers a request when its record has been kept, or has not."""
+    """Answers a request when its record is durable, or may not be."""
 
-    __slots__ = ("_record", "_request", "_stats")
+    __slots__ = ("_request", "_verified", "_webhook")
 
-    def __init__(self, record: Record, request: WholeRequest, stats: WebStats) -> None:
-        self._record = record
+    def __init__(self, verified: _Verified, request: WholeRequest, webhook: Webhook) -> None:
+        self._verified = verified
         self._request: WholeRequest | None = request
-        self._stats = stats
+        self._webhook = webhook
 
     def done(self) -> bool:
-        """As in Receipt. A batch can be kept in two places, and each of them tells."""
+        """As in Receipt. A batch can be kept in two places, and each of them reports."""
         return self._request is None
 
     def set_result(self, kept: Kept) -> None:
         """As in Receipt."""
-        self._give(TAKEN, _kept(self._record, kept))
-
-    def set_exception(self, _: Exception) -> None:
-        """As in Receipt. What it was has been logged."""
-        self._give(UNAVAILABLE, "unavailable")
-
-    def _give(self, response: Response, result: Result) -> None:
         request, self._request = self._request, None
         if request is not None:
-            request.answer(response)
-            self._stats.count(result, time.perf_counter() - request.started)
+            request.answer(TAKEN)
+            result = self._webhook.count_stored(self._verified, kept)
+            self._webhook.count_answered(result, time.perf_counter() - request.started)
+
+    def set_exception(self, _: Exception) -> None:
+        """As in Receipt. The cause is logged where it occurred."""
+        request, self._request = self._request, None
+        if request is not None:
+            request.answer(UNAVAILABLE)
+            self._webhook.count_answered("unavailable", time.perf_counter() - request.started)
 
 
-def _kept(record: Record, kept: Kept) -> Result:
-    """What to count of a record that was kept."""
-    if isinstance(record, NewEvent):
-        return kept
-    _log.warning("callback.quarantined", reason=record.reason, quarantine_id=record.quarantine_id.hex())
-    return "spooled" if kept == "spooled" else "quarantined"
-
-
-def _is_plain_form(headers: Headers) -> bool:
-    """Whether the body is a form in UTF-8 and in no content coding: any other would be read as what it is not."""
-    if headers.get(b"content-encoding", b"identity").strip().lower() not in {b"", b"identity"}:
+def _is_form(media_type: bytes) -> bool:
+    if len(media_type) > _MAX_MEDIA_TYPE:
         return False
-    media_type = headers.get(b"content-type", b"")
-    if media_type == _USUAL_FORM:
-        return True
-    kind, *parameters = (part.strip().lower() for part in media_type.split(b";"))
-    charsets = {
-        value.strip(b'"') for name, _, value in (part.partition(b"=") for part in parameters) if name == b"charset"
-    }
-    return kind == _FORM and charsets <= _CHARSETS
+    name, *parameters = [part.strip() for part in media_type.lower().split(b";")]
+    charsets = [part.partition(b"=")[2].strip(b' "') for part in parameters if part.startswith(b"charset")]
+    return name == _FORM and _ASCII_CHARSETS.issuperset(charsets)
+
+
+def _is_plain(headers: Headers) -> bool:
+    """Whether the body is what was signed, and not compressed."""
+    encoding = headers.get(b"content-encoding")
+    return encoding is None or encoding.strip().lower() in {b"", b"identity"}
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:
