@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -203,6 +204,8 @@ def test_every_column_is_kept(database_url: str) -> None:
     """The evidence to the byte, absent values as NULL, times to the microsecond."""
     evidence = Evidence("https://h/p?a=%C3%A9", bytes(range(256)), "signature", None, "key")
     event = new_event(7, "undelivered", error_code="30003", raw_dlr_done_date="2611231150", evidence=evidence)
+    callback = msgspec.structs.replace(event.callback, error_message="Channel could not deliver")
+    event = msgspec.structs.replace(event, callback=callback)
     with writer(database_url) as connection:
         append(connection, [event])
         row = connection.cursor(row_factory=dict_row).execute("SELECT * FROM events").fetchone()
@@ -228,6 +231,7 @@ def test_every_column_is_kept(database_url: str) -> None:
         "signature": "signature",
         "idempotency_token": None,
         "key_id": "key",
+        "error_message": "Channel could not deliver",
     }
 
 

@@ -165,6 +165,7 @@ def event_columns(events: Sequence[NewEvent]) -> dict[str, PackedArray]:
         "messaging_service_sids": pack_few([callback.messaging_service_sid for callback in callbacks]),
         "received_ats": pack_times([event.received_at for event in events]),
         **_evidence_columns([event.evidence for event in events]),
+        "error_messages": pack_few([callback.error_message for callback in callbacks]),
     }
 
 

@@ -33,6 +33,7 @@ class Callback(msgspec.Struct, frozen=True, gc=False):
     from_address: str | None
     to_address: str | None
     messaging_service_sid: str | None
+    error_message: str | None = None
 
 
 def read_callback(params: dict[str, str]) -> Callback | str:
