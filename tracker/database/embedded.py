@@ -6,6 +6,7 @@ What a SIGKILL left behind is cleared, every wait is bounded, and the server is 
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -22,7 +23,7 @@ from tracker.database.postmaster import (
     is_postmaster,
     remove_stale_locks,
 )
-from tracker.database.wheel import let_system_user_in, run_program, socket_directory
+from tracker.database.wheel import make_cluster, run_program, socket_directory
 from tracker.errors import EmbeddedServerError
 
 STOP_SECONDS: Final = 20
@@ -34,6 +35,9 @@ START_SECONDS: Final = 120
 LOCALE_OPTIONS: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 """PostgreSQL's own order of texts, by code point, whatever language the environment has: SIDs are compared faster, and no update of
 the system's libraries changes an order that indexes rely on (https://www.postgresql.org/docs/18/locale.html)."""
+
+IS_EMBEDDED: Final = "tracker.embedded"
+"""A setting of the embedded server's, by which SQL finds out which server it runs on."""
 
 INITIALISED: Final = ".tracker-initialised"
 """Written into the cluster after its first start; a cluster without it is the remains of a killed initdb."""
@@ -63,7 +67,7 @@ class EmbeddedServer:
             postmaster = _launch(pgdata, gives_up)
         except (subprocess.SubprocessError, OSError) as error:
             raise EmbeddedServerError(f"The embedded PostgreSQL did not start: {error}\n{_log_tail(pgdata)}") from error
-        (pgdata / INITIALISED).touch()
+        (pgdata / INITIALISED).touch(mode=0o600)
         return cls(pgdata, _url(postmaster.socket_directory or pgdata), postmaster.pid)
 
     @classmethod
@@ -106,10 +110,17 @@ def running_url(data_dir: Path) -> str | None:
 
 
 def _cluster(data_dir: Path, *, make: bool = True) -> Path:
-    pgdata = (data_dir / "postgres").resolve()
+    path = data_dir / "postgres"
     if make:
-        pgdata.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return pgdata
+        make_data_directory(data_dir)
+        make_cluster(path)
+    return path.resolve()
+
+
+def make_data_directory(data_dir: Path) -> None:
+    """Make it where it is missing, closed to other users: it has phone numbers and secrets in it. One that is there stays as it is."""
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, exist_ok=True)
 
 
 def _url(socket_directory: Path) -> str:
@@ -141,12 +152,13 @@ def _launch(pgdata: Path, gives_up: Callable[[], bool]) -> Postmaster:
 
 def _start(pgdata: Path, gives_up: Callable[[], bool]) -> None:
     """Make the cluster where there is none, and start the server. Raises CalledProcessError, or TimeoutExpired."""
-    let_system_user_in(pgdata)
     if not (pgdata / "PG_VERSION").exists():
         options = ["--auth=trust", "--auth-local=trust", "--encoding=utf8", "-U", "postgres", *LOCALE_OPTIONS]
         run_program("initdb", options, pgdata, gives_up)
-    # On the socket only: no port is taken.
-    options = ["-o", '-h ""', "-o", f"-k {socket_directory(pgdata)}", "-l", str(pgdata / "log")]
+    # On the socket only: no port is taken. Whoever can connect is the superuser, so nobody else can: the directory is closed to others,
+    # and so is the socket in it.
+    options = ["-o", '-h "" -c unix_socket_permissions=0700', "-o", f"-k {shlex.quote(str(socket_directory(pgdata)))}"]
+    options += ["-o", f"-c {IS_EMBEDDED}=on", "-l", str(pgdata / "log")]
     run_program("pg_ctl", ["-w", "-t", str(START_SECONDS), *options, "start"], pgdata, gives_up)
 
 
@@ -172,7 +184,7 @@ def exclusively(data_dir: Path) -> Iterator[bool]:
 
     The kernel gives the lock back when the process dies, however it dies.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_directory(data_dir)
     with (data_dir / "lock").open("a", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
