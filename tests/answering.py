@@ -18,6 +18,7 @@ from tracker.web.metrics import Metrics
 from tracker.web.pages.routes import pages_router
 from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.reads import Pool
+from tracker.web.security_headers import SECURITY_HEADERS
 from tracker.web.stats import WebStats
 from tracker.web.stats_api import stats_router
 
@@ -26,7 +27,10 @@ from tracker.web.stats_api import stats_router
 def answering(database_url: str, token: str | None = None) -> Iterator[TestClient[Litestar]]:
     """A client of a server that answers from this database; ``token`` is its TRACKER_API_TOKEN."""
     with TestClient(
-        create_app(database_url, load_settings({"TRACKER_API_TOKEN": token})), raise_server_exceptions=False
+        create_app(database_url, load_settings({"TRACKER_API_TOKEN": token})),
+        # Without a token, other hosts are refused.
+        base_url="http://127.0.0.1",
+        raise_server_exceptions=False,
     ) as client:
         yield client
 
@@ -48,6 +52,7 @@ def create_app(database_url: str, settings: Settings) -> Litestar:
 
     return Litestar(
         route_handlers=[api_router(settings), stats_router(settings), pages_router(settings)],
+        response_headers=SECURITY_HEADERS,
         dependencies={
             "pool": Provide(lambda: pool, sync_to_thread=False),
             "metrics_registry": Provide(lambda: metrics, sync_to_thread=False),

@@ -78,12 +78,24 @@ class Tracker:
             return False
 
     def metric(self, sample: str) -> float:
-        """The value of one sample, as ``name{label="value"}``; 0 when it is not there."""
-        for line in self.client.get("/metrics").text.splitlines():
-            name, _, value = line.rpartition(" ")
-            if name == sample:
-                return float(value)
-        return 0.0
+        """The value of one sample now, as ``name{label="value"}``; 0 when it is not there."""
+        return self.metrics().get(sample, 0.0)
+
+    def metrics(self) -> dict[str, float]:
+        """All samples by name and labels, read after this call began. Scrapes within a second share one reading."""
+        began = time.time()
+        found: dict[str, float] = {}
+
+        def is_fresh() -> bool:
+            found.clear()
+            lines = self.client.get("/metrics").text.splitlines()
+            found.update(
+                (name, float(value)) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")
+            )
+            return found["tracker_metrics_timestamp_seconds"] >= began
+
+        wait_until(is_fresh, "a new reading of the metrics")
+        return found
 
     def children(self, part: str) -> list[psutil.Process]:
         """The server's child processes whose command line has ``part`` in it, such as tracker.web.worker."""

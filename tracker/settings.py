@@ -3,12 +3,11 @@
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -16,12 +15,16 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tracker.errors import SettingsError
+from tracker.generated_secrets import generated_secret
 
 SECRETS = ("DATABASE_URL", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKENS", "TWILIO_SHARED_KEYS", "TRACKER_API_TOKEN")
 """Settings that ``NAME_FILE`` may bring in from a file."""
 
 ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 """Shape of an account SID."""
+
+TOKEN_MISSING = "must be set beside TWILIO_ACCOUNT_SID or TWILIO_SHARED_KEYS"  # noqa: S105  # no token
+"""Complaint about TWILIO_AUTH_TOKEN."""
 
 DEVELOPMENT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
 """The account of a server that was given none: well formed, and nobody's."""
@@ -45,25 +48,31 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".tracker"), alias="TRACKER_DATA_DIR", description="embedded server, spool, secrets")
     host: str = Field("127.0.0.1", alias="TRACKER_HOST", description="address to listen on")
     port: int = Field(8000, alias="TRACKER_PORT", ge=0, le=65535, description="port to listen on; 0: any that is free")
-    public_base_url: str | None = Field(None, description="scheme, host, port and prefix that Twilio calls")
     trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (),
         alias="TRACKER_TRUSTED_PROXIES",
-        description="networks whose forwarded headers are believed, comma-separated",
+        description="networks of reverse proxies, comma-separated; PUBLIC_BASE_URL is then required",
     )
     twilio_account_sid: str | None = Field(None, description="the account")
-    twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="the account's auth tokens, comma-separated; the first is used to send"
-    )
     twilio_auth_tokens: Annotated[dict[str, list[SecretStr]], NoDecode] = Field(
         default_factory=dict, description='more accounts, JSON: {"AC…": ["token", "older token"]}'
     )
     twilio_shared_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
         default_factory=dict, description='shared keys for webhook signatures, JSON: {"key id": "secret"}'
     )
+    twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), validate_default=True, description="the account's auth tokens, comma-separated; the first is used to send"
+    )
+    public_base_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        alias="PUBLIC_BASE_URL",
+        max_length=8,
+        validate_default=True,
+        description="scheme, host, port and prefix that Twilio calls; several, comma-separated: the first is used to send",
+    )
     twilio_api_base_url: str = Field("https://api.twilio.com", description="where Twilio's REST API is")
     api_token: SecretStr | None = Field(
-        None, alias="TRACKER_API_TOKEN", validate_default=True, description="bearer token of API and pages"
+        None, alias="TRACKER_API_TOKEN", validate_default=True, description="bearer token of API, pages and metrics"
     )
     log_format: str = Field(
         "auto", alias="TRACKER_LOG_FORMAT", pattern="^(auto|json|console)$", description="auto: console on a terminal"
@@ -96,6 +105,13 @@ class Settings(BaseSettings):
             return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("public_base_urls", mode="before")
+    @classmethod
+    def _split_urls(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(dict.fromkeys(_base_url(part.strip()) for part in value.split(",") if part.strip()))
+        return value
+
     @field_validator("twilio_auth_token", mode="before")
     @classmethod
     def _split_tokens(cls, value: object) -> object:
@@ -123,17 +139,10 @@ class Settings(BaseSettings):
             raise ValueError("must be AC and 32 hexadecimal digits")
         return value
 
-    @field_validator("public_base_url", "twilio_api_base_url")
+    @field_validator("twilio_api_base_url")
     @classmethod
-    def _check_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be an absolute http or https URL, such as https://status.example.com")
-        if parts.query or parts.fragment:
-            raise ValueError("must have no query and no fragment")
-        return value.rstrip("/")
+    def _check_url(cls, value: str) -> str:
+        return _base_url(value)
 
     @field_validator("database_url")
     @classmethod
@@ -142,15 +151,8 @@ class Settings(BaseSettings):
             raise ValueError("must start with postgresql://")
         return value
 
-    # The rules between two settings are checked at the later one, so that no complaint hides another.
-
-    @field_validator("api_token")
-    @classmethod
-    def _require_token_beyond_loopback(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        host = info.data.get("host")
-        if value is None and host is not None and not is_loopback(host):
-            raise ValueError(f"must be set, because TRACKER_HOST {host} is no loopback address")
-        return value
+    # Rules between two settings are checked at the later one, so that no complaint hides another. Rules for a server that listens are
+    # in ``tracker.server_settings``.
 
     @field_validator("twilio_auth_token")
     @classmethod
@@ -176,14 +178,27 @@ class Settings(BaseSettings):
             raise ValueError("has an empty key id or an empty secret")
         return value
 
+    @property
+    def public_base_url(self) -> str | None:
+        """What links and sends use; None: not configured."""
+        return self.public_base_urls[0] if self.public_base_urls else None
+
     @cached_property
     def uses_development_account(self) -> bool:
         """Whether no token of Twilio's was given, so that one is generated and kept in the data directory."""
         return not (self.twilio_auth_token or self.twilio_auth_tokens or self.twilio_shared_keys)
 
 
+_Settings = TypeVar("_Settings", bound=Settings)
+
+
 def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
-    """Read and check all settings.
+    """Read and check all settings, for a command that does not listen. Otherwise as ``load_settings_as``."""
+    return load_settings_as(Settings, overrides)
+
+
+def load_settings_as(model: type[_Settings], overrides: Mapping[str, object] | None = None) -> _Settings:
+    """Read and check all settings by the rules of a model.
 
     overrides: values that go before the environment, by setting name (``TRACKER_PORT``) or field name; None values are
     left out, so that options that were not given change nothing.
@@ -194,7 +209,7 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
     given = from_files | {name: value for name, value in (overrides or {}).items() if value is not None}
     settings = None
     try:
-        settings = Settings(**given)  # pyright: ignore[reportArgumentType]  # the model checks the values itself
+        settings = model(**given)  # pyright: ignore[reportArgumentType]  # the model checks the values itself
     except ValidationError as error:
         complaints += [
             f"{_setting_name(item['loc'])}{_complaint(item['msg'])}" for item in error.errors(include_input=False)
@@ -252,29 +267,27 @@ def is_loopback(host: str) -> bool:
 def effective_account(settings: Settings) -> tuple[str, str]:
     """The account and the token to send or simulate with.
 
-    Without tokens in the settings: the development account, with a token that is generated once and kept, readable by its
-    owner only, in ``TRACKER_DATA_DIR``.
+    Without tokens and keys in the settings: the development account, with a token that is generated once and kept, readable by its
+    owner only, in ``TRACKER_DATA_DIR``. Raises SettingsError when an account or a shared key is configured, but no token.
     """
     if settings.twilio_account_sid and settings.twilio_auth_token:
         return settings.twilio_account_sid, settings.twilio_auth_token[0].get_secret_value()
     for account_sid, tokens in settings.twilio_auth_tokens.items():
         if tokens:
             return account_sid, tokens[0].get_secret_value()
-    return settings.twilio_account_sid or DEVELOPMENT_ACCOUNT_SID, _development_token(settings.data_dir)
+    if settings.twilio_account_sid or settings.twilio_shared_keys:
+        raise SettingsError(f"The settings are not usable:\n  TWILIO_AUTH_TOKEN: {TOKEN_MISSING}")
+    return DEVELOPMENT_ACCOUNT_SID, generated_secret(settings.data_dir / "development-auth-token", characters=32)
 
 
-def _development_token(data_dir: Path) -> str:
-    """Read the development token, or make it: of two that start together, both get the one that was linked first."""
-    path = data_dir / "development-auth-token"
-    if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(16), encoding="ascii")
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text(encoding="ascii").strip()
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an absolute http or https URL, such as https://status.example.com")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be ASCII without spaces")
+    if parts.port == 0:  # reading it raises ValueError when it is none
+        raise ValueError("must have a port from 1 to 65535, or none")
+    if parts.query or parts.fragment:
+        raise ValueError("must have no query and no fragment")
+    return value.rstrip("/")

@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 
 from tests.grafana.shipped import rules
 from tracker.web.derived_metrics import DerivedCollector
-from tracker.web.metrics import LogCollector, SpoolCollector, WebCollector
+from tracker.web.metrics import FaultCollector, LogCollector, SpoolCollector, WebCollector
 from tracker.web.stats import WebStats
 
 FROM_PROMETHEUS: Final[Mapping[str, frozenset[str]]] = {
@@ -29,7 +29,7 @@ def declared() -> Iterator[Metric]:
     with tempfile.TemporaryDirectory() as directory:
         stats = WebStats(Path(directory) / "stats", workers=1, worker=0)
         log = LogCollector()
-        for collector in (WebCollector(stats), SpoolCollector(stats), log, DerivedCollector()):
+        for collector in (WebCollector(stats), SpoolCollector(stats), log, FaultCollector(), DerivedCollector()):
             yield from collector.describe()
         # What it shows even when the database does not answer.
         yield from log.collect()

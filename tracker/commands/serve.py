@@ -4,7 +4,8 @@ import rich_click as click
 
 from tracker.logs import configure_logging
 from tracker.serve import serve
-from tracker.settings import Settings, effective_account, load_settings
+from tracker.server_settings import api_token_file, effective_api_token, load_server_settings
+from tracker.settings import Settings, effective_account
 from tracker.web.webhook import PATH
 
 
@@ -25,8 +26,10 @@ def command(host: str | None, port: int | None, workers: int | None, no_projecto
 
     Without DATABASE_URL a PostgreSQL of its own is started under TRACKER_DATA_DIR and stopped at the end.
     """
-    settings = load_settings({"TRACKER_HOST": host, "TRACKER_PORT": port, "TRACKER_WORKERS": workers})
+    settings = load_server_settings({"TRACKER_HOST": host, "TRACKER_PORT": port, "TRACKER_WORKERS": workers})
     configure_logging(settings.log_format)
+    # Made before anything listens.
+    effective_api_token(settings)
     serve(
         settings, project=not no_projector, migrate_first=not no_migrate, on_ready=lambda port: _greet(settings, port)
     )
@@ -35,7 +38,6 @@ def command(host: str | None, port: int | None, workers: int | None, no_projecto
 def _greet(settings: Settings, port: int) -> None:
     """What a person wants to know first, on standard error."""
     base = settings.public_base_url or f"http://{settings.host}:{port}"
-    account_sid, _ = effective_account(settings)
     lines = [
         f"Status callbacks   POST {base}{PATH}",
         f"Overview           {base}/",
@@ -43,7 +45,14 @@ def _greet(settings: Settings, port: int) -> None:
         f"API document       {base}/schema",
         f"Metrics            {base}/metrics",
     ]
+    token_file = api_token_file(settings)
+    if token_file is not None:
+        lines += [
+            f"API token          {token_file} (made at the first start: bearer token of the API,",
+            "                   password of the pages, for any user name)",
+        ]
     if settings.uses_development_account:
+        account_sid, _ = effective_account(settings)
         lines += [
             f"Development only   no Twilio auth token is set: one was made for account {account_sid}",
             f"                   and is kept in {settings.data_dir}/development-auth-token",

@@ -5,7 +5,10 @@ a connection from before a restart, and the return may not have been noticed yet
 one of the disk at most.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -16,6 +19,12 @@ from tracker.log.record import Record
 from tracker.log.store import Kept, Store
 
 _log = structlog.get_logger()
+
+PROBE_SECONDS: Final = 1.0
+"""A test of writing to the spool is repeated after this time at the earliest, however often readiness is asked for."""
+
+PROBE_ANSWER_SECONDS: Final = 0.5
+"""Time that a test of writing may take; a slower disk counts as one that accepts nothing."""
 
 
 class Failover:
@@ -32,6 +41,12 @@ class Failover:
         self._journal = journal
         self._database = database
         self._on_spooled = on_spooled
+        self.is_refusing = False
+        """Whether the last batch was accepted neither by the database nor by the disk."""
+        self._probe: asyncio.Task[bool] | None = None
+        """The last test of writing to the spool."""
+        self._probed_at = 0.0
+        """When it began, by the monotonic clock."""
 
     async def append(self, records: Sequence[Record]) -> Kept:
         """Keep the records, each once, in this order.
@@ -42,13 +57,16 @@ class Failover:
         refusal = None
         if not self._database.is_away:
             try:
-                return await self._store.append(records)
+                kept = await self._store.append(records)
             except DatabaseUnavailableError as error:
                 self._database.lost(str(error))
             except RecordsRefusedError as error:
                 # The drain finds out which it is; the others must not wait for that.
                 _log.error("append.refused", records=len(records), reason=str(error))
                 refusal = error
+            else:
+                self.is_refusing = False
+                return kept
         try:
             return await self.spool(records)
         except SpoolUnavailableError as error:
@@ -61,8 +79,10 @@ class Failover:
             kept = await self._store.append(records)
         except DatabaseUnavailableError as error:
             self._database.lost(str(error))
+            self.is_refusing = True
             raise unkept from error
         self._database.back()
+        self.is_refusing = False
         return kept
 
     async def spool(self, records: Sequence[Record]) -> Kept:
@@ -72,4 +92,28 @@ class Failover:
         finally:
             # Also when the disk did not take them: then the database's return is all the more worth looking for.
             self._on_spooled()
+        self.is_refusing = False
         return "spooled"
+
+    async def accepts_callbacks(self) -> bool:
+        """Whether a batch can be made durable: the database is there, or the spool has room.
+
+        A spool that refused the last batch, or is nearly full, is tested by writing to it: otherwise only a callback could find out
+        that there is room again, and be lost if there is none.
+        """
+        if not self._database.is_away or not (self.is_refusing or self._journal.is_nearly_full):
+            return True
+        probe = self._probe
+        if probe is None or (probe.done() and time.monotonic() - self._probed_at >= PROBE_SECONDS):
+            self._probed_at = time.monotonic()
+            probe = self._probe = asyncio.get_running_loop().create_task(self._probe_spool())
+        done, _ = await asyncio.wait([probe], timeout=PROBE_ANSWER_SECONDS)
+        return probe.result() if done else False
+
+    async def _probe_spool(self) -> bool:
+        try:
+            await self._journal.probe()
+        except SpoolUnavailableError:
+            return False
+        self.is_refusing = False
+        return True

@@ -16,7 +16,7 @@ import structlog
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log.record import Record
 from tracker.log.salvage import finish_setting_aside, set_aside
-from tracker.log.spool import Spool
+from tracker.log.spool import PROBE_BYTES, Spool
 from tracker.log.spooled import Refusal, Spooled, SpoolSize
 
 _log = structlog.get_logger()
@@ -85,6 +85,15 @@ class Journal:
     async def write(self, records: Sequence[Record]) -> None:
         """As Spool.write, also when the file is found to be damaged. When it fails the records may be in the journal nevertheless."""
         await self._run(lambda spool: spool.write(records))
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether less room than one callback may need is left below the limit, as of the last call."""
+        return self._spool.size.bytes + PROBE_BYTES > self._spool.max_bytes
+
+    async def probe(self) -> None:
+        """As Spool.probe."""
+        await self._run(lambda spool: spool.probe())
 
     async def read(self, number: int, max_bytes: int) -> Batch:
         """As Spool.read, from the front, without what has been appended and could not be removed."""

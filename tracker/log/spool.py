@@ -39,6 +39,9 @@ _MOVED_AT_A_TIME: Final = 64
 _MOVING_BYTES: Final = 16 * 1024 * 1024
 """More than what is moved at a time, a batch or so many refused records, can take."""
 
+PROBE_BYTES: Final = 96 * 1024
+"""More than one record takes: a body has at most 64 KiB."""
+
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 
 
@@ -72,6 +75,15 @@ class Spool:
                 newest = self._put_last(connection, self._newest, packed)
             self._newest = newest
             self._measure(connection, len(records), 0)
+
+    def probe(self) -> None:
+        """Write PROBE_BYTES to the disk and remove them again: two fsyncs. Raises as ``write`` does when there is no room for them."""
+        with self._translated() as connection:
+            connection.execute(statement("create_probe"))
+            with _transaction(connection):
+                connection.execute(statement("write_probe"), {"bytes": PROBE_BYTES})
+            with self._beyond_the_limit(connection), _transaction(connection):
+                connection.execute(statement("remove_probe"))
 
     def read(self, number: int, max_bytes: int, first: int = 0) -> list[Spooled]:
         """The oldest records from a sequence on: ``number`` at most, and no more than ``max_bytes`` of them, but one at least; none

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tracker.server_settings import effective_api_token
 from tracker.settings import DEVELOPMENT_ACCOUNT_SID, Settings, effective_account, load_settings
 
 CALLBACK_PATH = "/webhooks/twilio/status"
@@ -39,14 +40,14 @@ def find_target(
     local = local_base_url(settings)
     url = url or local + CALLBACK_PATH
     own_account_sid, own_token = effective_account(settings)
-    own_api_token = settings.api_token.get_secret_value() if settings.api_token else None
+    own_api_token = effective_api_token(settings)
     return Target(
         url=url,
         signed_url=_as_seen_from_outside(url, local, settings.public_base_url),
         api_base_url=_api_base_url(url),
         account_sid=account_sid or own_account_sid,
         auth_token=auth_token or own_token,
-        api_token=api_token or own_api_token,
+        api_token=api_token or (own_api_token.get_secret_value() if own_api_token else None),
     )
 
 

@@ -6,24 +6,26 @@ from typing import NamedTuple
 
 from litestar import Litestar, asgi
 from litestar.di import Provide
-from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from psycopg_pool import AsyncConnectionPool
 
 from tracker.database.bounded import BoundedConnection
 from tracker.database.connections import Role, conninfo
 from tracker.settings import Settings, effective_account
 from tracker.twilio.signature import Keyring
-from tracker.web import health
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
-from tracker.web.health import Checks
+from tracker.web.head import HeadRequests
+from tracker.web.health import Checks, health_router
 from tracker.web.metrics import Metrics
+from tracker.web.metrics_rendering import SharedRendering
 from tracker.web.pages.routes import pages_router
 from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.public_url import PublicUrl
 from tracker.web.reads import Pool
 from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
+from tracker.web.security_headers import SECURITY_HEADERS
 from tracker.web.shortcut import Shortcut
 from tracker.web.stats import WebStats
 from tracker.web.stats_api import stats_router
@@ -39,7 +41,7 @@ CLOSE_SECONDS = 1.0
 class Application(NamedTuple):
     """What a worker serves."""
 
-    app: Litestar
+    app: ASGIApp
     """All of it; everything it needs is opened in its lifespan and closed after it."""
     shortcuts: Mapping[str, Shortcut]
     """By path, what whole requests are given to instead. They need what the application opens."""
@@ -60,11 +62,10 @@ def create_app(runtime: Runtime) -> Application:
         reconnect_timeout=1,
         open=False,
     )
-    metrics_registry = Metrics(stats, pool, runtime.instance_id)
-    checks = Checks(pool, stats, receiver.database)
-    webhook = Webhook(
-        receiver.appender, keyring(settings), PublicUrl(settings.public_base_url, settings.trusted_proxies), stats
-    )
+    metrics_registry = Metrics(stats, pool, runtime.instance_id, lambda: receiver.database.is_away)
+    shared_metrics = SharedRendering(metrics_registry.render_as)
+    checks = Checks(pool, stats, receiver.database, receiver.accepts_callbacks)
+    webhook = Webhook(receiver.appender, keyring(settings), PublicUrl(settings.public_base_urls), stats)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -77,10 +78,7 @@ def create_app(runtime: Runtime) -> Application:
     app = Litestar(
         route_handlers=[
             webhook_route(webhook),
-            health.livez,
-            health.readyz,
-            health.healthz,
-            health.metrics,
+            health_router(settings),
             api_router(settings),
             stats_router(settings),
             pages_router(settings),
@@ -90,13 +88,15 @@ def create_app(runtime: Runtime) -> Application:
             "checks": Provide(lambda: checks, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
             "metrics_registry": Provide(lambda: metrics_registry, sync_to_thread=False),
+            "shared_metrics": Provide(lambda: shared_metrics, sync_to_thread=False),
         },
+        response_headers=SECURITY_HEADERS,
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=openapi_config(settings),
         logging_config=None,
     )
-    return Application(app, {PATH: webhook.take})
+    return Application(HeadRequests(app), {PATH: webhook.take})
 
 
 def webhook_route(webhook: Webhook) -> ControllerRouterHandler:

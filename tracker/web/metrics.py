@@ -1,11 +1,12 @@
 """``/metrics``: every metric this program shows, declared here with its help text and labels.
 
 Names are interface. What is counted in the web workers comes from ``WebStats``; what is known of the log and the projections comes
-from the database, read once a scrape. A collector never raises, because one exception would fail the whole scrape.
+from the database. All of it is read and rendered at most once per second (``metrics_rendering``), whatever scrapes come.
 """
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 from uuid import UUID
@@ -15,13 +16,14 @@ import psycopg
 import structlog
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tracker.database.queries import query
-from tracker.web.derived_metrics import DerivedCollector, Series, read_series
+from tracker.web.derived_metrics import DerivedCollector, read_series
+from tracker.web.faults import DATABASE_FAULTS, LOCAL_FAULTS, Fault, find_database_faults, find_local_faults
+from tracker.web.metrics_rendering import MEDIA_TYPES, MetricsFormat, choose_format, encode_metrics
 from tracker.web.stats import BATCH_BOUNDS, RESULTS, SECONDS_BOUNDS, Histogram, WebStats
 
 _log = structlog.get_logger()
@@ -94,6 +96,32 @@ class SpoolCollector(Collector):
             yield gauge
 
 
+class FaultCollector(Collector):
+    """Faults that need an operator; those of the database are left out while it does not answer."""
+
+    def __init__(self, local: Sequence[Fault] = (), database: Sequence[Fault] | None = None) -> None:
+        """database: None when the database did not answer."""
+        self._local = local
+        self._database = database
+
+    def describe(self) -> Iterable[Metric]:
+        """The family without samples, so that registering reads nothing."""
+        yield self._family()
+
+    def collect(self) -> Iterable[Metric]:
+        """One sample per fault name."""
+        gauge = self._family()
+        for names, found in ((LOCAL_FAULTS, self._local), (DATABASE_FAULTS, self._database)):
+            if found is not None:
+                present = {fault.name for fault in found}
+                for name in names:
+                    gauge.add_metric([name], 1 if name in present else 0)
+        yield gauge
+
+    def _family(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily("tracker_fault", "Whether this fault exists: 1 or 0.", labels=["fault"])
+
+
 def _empty(bounds: tuple[float, ...]) -> Histogram:
     return Histogram(bounds, [0.0] * (len(bounds) + 1), 0.0)
 
@@ -117,6 +145,7 @@ class LogHealth(msgspec.Struct, frozen=True):
 
     position: int
     projections: list[ProjectionHealth]
+    faults: list[Fault] = []
 
 
 async def read_log_health(pool: Pool) -> LogHealth:
@@ -130,7 +159,8 @@ async def query_log_health(connection: psycopg.AsyncConnection[Any]) -> LogHealt
     row = await (await connection.execute(query("read_log_head"))).fetchone()
     cursor = connection.cursor(row_factory=class_row(ProjectionHealth))
     await cursor.execute(query("read_projection_health"))
-    return LogHealth(row[0] if row else 0, await cursor.fetchall())
+    projections = await cursor.fetchall()
+    return LogHealth(row[0] if row else 0, projections, await find_database_faults(connection))
 
 
 class LogCollector(Collector):
@@ -141,6 +171,10 @@ class LogCollector(Collector):
         """None: the database did not answer."""
         self.seconds = 0.0
         """How long asking took, the derived metrics included."""
+        self.is_database_up = False
+        """Whether the database answered, and accepted what this worker appended last."""
+        self.read_at = 0.0
+        """When the values were read, seconds since 1970."""
 
     def describe(self) -> Iterable[Metric]:
         """The families without samples."""
@@ -156,6 +190,17 @@ class LogCollector(Collector):
         )
         seconds.add_metric([], self.seconds)
         yield seconds
+        up = GaugeMetricFamily(
+            "tracker_database_up", "Whether the database answers queries and accepts events of this worker: 1 or 0."
+        )
+        up.add_metric([], 1 if self.is_database_up else 0)
+        yield up
+        read_at = GaugeMetricFamily(
+            "tracker_metrics_timestamp_seconds",
+            "When these metrics were read, in seconds since 1970; scrapes within one second share a reading.",
+        )
+        read_at.add_metric([], self.read_at)
+        yield read_at
         if self.health is not None:
             yield from self._families(self.health)
 
@@ -182,35 +227,44 @@ class LogCollector(Collector):
 
 
 class Metrics:
-    """The registry of one worker."""
+    """The metrics of one worker."""
 
-    def __init__(self, stats: WebStats, pool: Pool, instance_id: UUID | None = None) -> None:
-        """instance_id: of this server, whose derived metrics are shown while its runner is active; None: they are not shown."""
+    def __init__(
+        self, stats: WebStats, pool: Pool, instance_id: UUID | None = None, is_away: Callable[[], bool] = lambda: False
+    ) -> None:
+        """instance_id: of this server, whose derived metrics are shown while its runner is active; None: they are not shown.
+        is_away: whether the database did not accept what this worker appended last."""
         self.stats = stats
         self._pool = pool
         self._instance_id = instance_id
-        self._log_collector = LogCollector()
-        self._derived_collector = DerivedCollector()
-        self._registry = CollectorRegistry(auto_describe=False)
-        of_process = (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, WebCollector(stats), SpoolCollector(stats))
-        for collector in (*of_process, self._log_collector, self._derived_collector):
-            self._registry.register(collector)
+        self._is_away = is_away
+        # Finds two collectors that declare one name.
+        registry = CollectorRegistry(auto_describe=False)
+        for collector in self._collectors(LogCollector(), DerivedCollector(), FaultCollector()):
+            registry.register(collector)
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """The metrics and their media type, in the format that the ``Accept`` header asks for."""
-        started = time.monotonic()
-        health: LogHealth | None = None
-        series: list[Series] = []
+        wanted = choose_format(accept)
+        return await self.render_as(wanted), MEDIA_TYPES[wanted]
+
+    async def render_as(self, wanted: MetricsFormat) -> bytes:
+        """Read the database and render the metrics. The rendering, up to some 0.2 s, runs on a thread."""
+        log, derived = LogCollector(), DerivedCollector()
+        log.read_at, started = time.time(), time.monotonic()
         try:
             async with self._pool.connection(timeout=2) as connection:
                 health = await query_log_health(connection)
                 if self._instance_id is not None:
-                    series = await read_series(connection, self._instance_id)
+                    derived.series = await read_series(connection, self._instance_id)
+                log.health = health
         except (psycopg.Error, PoolTimeout) as error:
             _log.warning("metrics.incomplete", reason=f"{type(error).__name__}: {error}")
-            health = None
-        self._log_collector.health = health
-        self._log_collector.seconds = time.monotonic() - started
-        self._derived_collector.series = series
-        encoder, media_type = choose_encoder(accept)
-        return encoder(self._registry), media_type
+        log.seconds = time.monotonic() - started
+        log.is_database_up = log.health is not None and not self._is_away()
+        faults = FaultCollector(find_local_faults(self.stats), None if log.health is None else log.health.faults)
+        return await asyncio.to_thread(encode_metrics, self._collectors(log, derived, faults), wanted)
+
+    def _collectors(self, *of_this_reading: Collector) -> tuple[Collector, ...]:
+        own = (WebCollector(self.stats), SpoolCollector(self.stats))
+        return (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, *own, *of_this_reading)

@@ -15,6 +15,7 @@ from litestar.types import ExceptionHandlersMap
 
 from tracker.errors import DatabaseUnavailableError
 from tracker.twilio.callback import MESSAGE_SID
+from tracker.web.security_headers import SECURITY_HEADERS
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -61,7 +62,9 @@ def refuse(request: AnyRequest, error: Exception) -> Refusal:
 def answer_problem(request: AnyRequest, error: Exception) -> Response[Problem]:
     """An exception handler: the problem as JSON."""
     problem, headers = refuse(request, error)
-    return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
+    return Response(
+        problem, status_code=problem.status, media_type=PROBLEM_JSON, headers={**SECURITY_HEADERS, **headers}
+    )
 
 
 def _problem(status: int, detail: str) -> Problem:

@@ -44,6 +44,7 @@ class Receiver:
             self._drain_store, self._journal, self._leftovers, self.database, live_seconds=settings.append_timeout
         )
         failover = Failover(self._store, self._journal, self.database, self._drain.wake)
+        self.accepts_callbacks = failover.accepts_callbacks
         self.appender = Appender(failover, spool=failover.spool, on_batch=stats.count_batch)
 
     async def open(self) -> None:

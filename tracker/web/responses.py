@@ -7,8 +7,12 @@ from typing import Final
 
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Send
 
+from tracker.web.security_headers import SECURITY_HEADERS
+
 CLOSE: Final = (b"connection", b"close")
 """The header that ends a connection after an answer."""
+
+_SECURITY_HEADERS: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
 _Headers = Sequence[tuple[bytes, bytes]]
 
@@ -52,7 +56,7 @@ def _lines(headers: _Headers) -> bytes:
 def _problem(status: int, title: str, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
     """A problem of RFC 9457."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return Response(status, "application/problem+json", json.dumps(body).encode(), headers)
+    return Response(status, "application/problem+json", json.dumps(body).encode(), (*_SECURITY_HEADERS, *headers))
 
 
 TAKEN = Response(200, "text/xml", b"<Response/>")

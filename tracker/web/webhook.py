@@ -112,13 +112,18 @@ class Webhook:
         signature = headers.get(b"x-twilio-signature")
         if not signature:
             return self._refuse("no_signature"), FORBIDDEN
+        urls = self._public_url.forms(
+            scope["scheme"], headers.get(b"host", b""), scope["raw_path"], scope["query_string"]
+        )
+        if urls is None:
+            return self._refuse("unknown_host"), FORBIDDEN
         form = self._forms.read(body)
         settings_header = headers.get(b"x-twilio-webhooks-signature-settings")
         verified = verify(
             self._keyring.keys(
                 form.params.get("AccountSid"), None if settings_header is None else settings_header.decode("latin-1")
             ),
-            self._urls(scope, headers),
+            urls,
             form.signed,
             signature,
         )
@@ -141,17 +146,12 @@ class Webhook:
         except TrackerError:
             return "unavailable", UNAVAILABLE
 
-    def _urls(self, scope: Scope, headers: Headers) -> tuple[str, ...]:
-        client = scope["client"]
-        return self._public_url.forms(
-            scope["scheme"], client[0] if client else None, headers, scope["raw_path"], scope["query_string"]
-        )
-
     def _refuse(self, reason: Result) -> Result:
         self._refusals += 1
         now = time.monotonic()
         if now - self._refusal_logged >= REFUSAL_LOG_SECONDS:
-            _log.warning("callback.refused", reason=reason, refused=self._refusals)
+            advice = {"advice": "set PUBLIC_BASE_URL"} if reason == "unknown_host" else {}
+            _log.warning("callback.refused", reason=reason, refused=self._refusals, **advice)
             self._refusals, self._refusal_logged = 0, now
         return reason
 

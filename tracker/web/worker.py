@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 from tracker.garbage import rare_collections
 from tracker.logs import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
-from tracker.settings import load_settings
+from tracker.server_settings import effective_api_token, load_server_settings
 from tracker.web.app import create_app
 from tracker.web.connections import Connections
 from tracker.web.runtime import Runtime
@@ -39,7 +39,8 @@ ENOUGH_DESCRIPTORS: Final = 65_536
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; what was received by then is answered."""
-    settings = load_settings()
+    settings = load_server_settings()
+    settings = settings.model_copy(update={"api_token": effective_api_token(settings)})
     configure_logging(settings.log_format)
     end_with_parent()
     if settings.database_url is None:

@@ -1,0 +1,3 @@
+-- SQLite. Remove the probe.
+-- No parameters. Returns nothing.
+DELETE FROM probe

@@ -1,0 +1,53 @@
+"""Faults that need an operator while callbacks are still accepted: in ``/readyz``, ``/healthz`` and ``tracker_fault{fault}``.
+
+To add a fault: add its name to one of the two tuples of names, write a function that returns it while it lasts, and add the function to
+``LOCAL_CHECKS`` (it reads only memory) or ``DATABASE_CHECKS`` (it queries the database).
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Literal
+
+import msgspec
+import psycopg
+
+from tracker.web.stats import WebStats
+
+LocalFaultName = Literal["spool_unusable", "spool_damaged"]
+DatabaseFaultName = Literal["log_head_missing", "fsync_off", "log_rewound", "runner_lock_held", "login_is_superuser"]
+
+LOCAL_FAULTS: Final[tuple[LocalFaultName, ...]] = ("spool_unusable", "spool_damaged")
+"""Names of faults that a worker detects by itself."""
+
+DATABASE_FAULTS: Final[tuple[DatabaseFaultName, ...]] = (
+    "log_head_missing", "fsync_off", "log_rewound", "runner_lock_held", "login_is_superuser",
+)  # fmt: skip
+"""Names of faults that are detected in the database; unknown while it does not answer."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A fault that exists now."""
+
+    name: LocalFaultName | DatabaseFaultName
+    """Label value of ``tracker_fault``."""
+    reason: str
+    """One sentence for the operator: what is wrong, and what to do. No secret, no phone number."""
+
+
+Connection = psycopg.AsyncConnection[Any]
+LocalCheck = Callable[[WebStats], Iterable[Fault]]
+"""Returns the faults that shared memory shows. It runs on the event loop or a thread: no I/O, and it does not raise."""
+DatabaseCheck = Callable[[Connection], Awaitable[Iterable[Fault]]]
+"""Returns the faults that the database shows. It may raise psycopg.Error, which means that the database does not answer."""
+
+LOCAL_CHECKS: tuple[LocalCheck, ...] = ()
+DATABASE_CHECKS: tuple[DatabaseCheck, ...] = ()
+
+
+def find_local_faults(stats: WebStats) -> list[Fault]:
+    """Faults of this server that need no database to be known, in the order of ``LOCAL_CHECKS``."""
+    return [fault for check in LOCAL_CHECKS for fault in check(stats)]
+
+
+async def find_database_faults(connection: Connection) -> list[Fault]:
+    """Faults that the database shows, in the order of ``DATABASE_CHECKS``. Raises psycopg.Error."""
+    return [fault for check in DATABASE_CHECKS for fault in await check(connection)]
