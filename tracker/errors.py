@@ -17,6 +17,10 @@ class EmbeddedServerError(TrackerError):
     """The embedded PostgreSQL could not be started or stopped. The message ends with what its log says."""
 
 
+class NoDatabaseError(TrackerError):
+    """A command that only reads found no database. The message names the directory where it looked."""
+
+
 class MigrationError(TrackerError):
     """A migration could not be applied; the database is as it was before that migration."""
 

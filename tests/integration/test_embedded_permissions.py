@@ -110,7 +110,7 @@ def test_a_socket_outside_a_long_data_directory_is_closed_too(place: Path) -> No
     (data_dir / "postgres").mkdir(mode=0o700)
     assert wheel.socket_directory(data_dir / "postgres") != data_dir / "postgres"
     assert_closed(data_dir)
-    assert wheel.socket_directory((place / ("x" * (short + 1)) / "postgres")).name == "postgres"
+    assert wheel.socket_directory(place / ("x" * (short + 1)) / "postgres").name == "postgres"
     assert_closed(place / ("long-" * 30))
 
 
@@ -137,6 +137,7 @@ def test_no_directory_above_is_opened(place: Path) -> None:
     data_dir = private / "project" / ".tracker"
     data_dir.parent.mkdir(mode=0o700)
     before = modes_above(data_dir)
+    rows = None
     for _ in range(2):
         server = EmbeddedServer.start(data_dir)
         try:

@@ -24,7 +24,7 @@ from tracker.database.postmaster import (
     remove_stale_locks,
 )
 from tracker.database.wheel import make_cluster, run_program, socket_directory
-from tracker.errors import EmbeddedServerError
+from tracker.errors import EmbeddedServerError, NoDatabaseError
 
 STOP_SECONDS: Final = 20
 """How long a fast shutdown may take before the server is left to finish by itself."""
@@ -118,9 +118,22 @@ def _cluster(data_dir: Path, *, make: bool = True) -> Path:
 
 
 def make_data_directory(data_dir: Path) -> None:
-    """Make it where it is missing, closed to other users: it has phone numbers and secrets in it. One that is there stays as it is."""
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
-    data_dir.mkdir(mode=0o700, exist_ok=True)
+    """Make it where it is missing, closed to other users: it has phone numbers and secrets in it. One that is there stays as it is.
+
+    Raises EmbeddedServerError when it cannot be made.
+    """
+    try:
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+
+
+def _unusable(data_dir: Path, error: OSError) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"TRACKER_DATA_DIR: {data_dir.absolute()} cannot be used: {error.strerror}. It must be a directory that this user may"
+        " write to."
+    )
 
 
 def _url(socket_directory: Path) -> str:
@@ -182,10 +195,14 @@ def _log_tail(pgdata: Path, lines: int = 12) -> str:
 def exclusively(data_dir: Path) -> Iterator[bool]:
     """Hold the data directory for this process: yields True, or False when another process holds it already.
 
-    The kernel gives the lock back when the process dies, however it dies.
+    The kernel gives the lock back when the process dies, however it dies. Raises EmbeddedServerError when the directory cannot be used.
     """
     make_data_directory(data_dir)
-    with (data_dir / "lock").open("a", encoding="ascii") as file:
+    try:
+        file = (data_dir / "lock").open("a", encoding="ascii")
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -194,15 +211,32 @@ def exclusively(data_dir: Path) -> Iterator[bool]:
             yield True
 
 
+def has_database(data_dir: Path) -> bool:
+    """Whether there is the cluster of an embedded server under ``data_dir`` that has been started once. Raises EmbeddedServerError
+    when this user may not look."""
+    try:
+        return (_cluster(data_dir, make=False) / INITIALISED).exists()
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+
+
 @contextlib.contextmanager
-def open_database(database_url: str | None, data_dir: Path) -> Iterator[str]:
+def open_database(database_url: str | None, data_dir: Path, *, create: bool = False) -> Iterator[str]:
     """The database's URL for one command: the given one, else the embedded server's.
 
-    The embedded server is started and stopped around the command unless ``tracker serve`` keeps it running already.
+    The embedded server is started and stopped around the command unless ``tracker serve`` keeps it running already. create: whether it
+    is made where there is none.
+
+    Raises NoDatabaseError when there is none and it is not to be made, EmbeddedServerError when it does not start.
     """
     if database_url is not None:
         yield database_url
         return
+    if not create and not has_database(data_dir):
+        raise NoDatabaseError(
+            f"There is no database in {data_dir.absolute()}. Run this in the directory where `tracker serve` was started, or"
+            " set TRACKER_DATA_DIR to its data directory, or DATABASE_URL. `tracker serve` and `tracker migrate` make a new one."
+        )
     with exclusively(data_dir) as alone:
         if not alone:
             url = running_url(data_dir)
