@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
 
 import httpx
@@ -194,11 +194,12 @@ def running_tracker(
     *arguments: str,
     data_dir: Path | None = None,
     port: int = 0,
+    stderr: IO[bytes] | None = None,
     **environment: str,
 ) -> Iterator[Tracker]:
-    """A server until the block ends. database_url: None for an embedded one. port: 0 for any that is free. environment: further
-    settings."""
-    with starting_tracker(database_url, *arguments, data_dir=data_dir, port=port, **environment) as (
+    """A server until the block ends. database_url: None for an embedded one. port: 0 for any that is free. stderr: a file for the
+    server's standard error. environment: further settings; an empty value unsets one."""
+    with starting_tracker(database_url, *arguments, data_dir=data_dir, port=port, stderr=stderr, **environment) as (
         process,
         directory,
     ):
@@ -217,6 +218,7 @@ def starting_tracker(
     data_dir: Path | None = None,
     port: int = 0,
     program: Sequence[str] = ("-m", "tracker"),
+    stderr: IO[bytes] | None = None,
     **environment: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """The same, which need not get so far that it listens: its process and data directory. program: Python's arguments."""
@@ -231,7 +233,10 @@ def starting_tracker(
             **environment,
         }
         process = subprocess.Popen(
-            [sys.executable, *program, "serve", *arguments], env=bare_environment() | settings, cwd=temporary
+            [sys.executable, *program, "serve", *arguments],
+            env=bare_environment() | settings,
+            cwd=temporary,
+            stderr=stderr,
         )
         try:
             yield process, directory
@@ -248,7 +253,9 @@ def starting_tracker(
 def bare_environment() -> dict[str, str]:
     """Of this process, without settings. Where it is used, a directory without the developer's ``.env`` must be, too."""
     return {
-        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TRACKER_", "TWILIO_", "DATABASE_", "PUBLIC_"))
     }
 
 
