@@ -28,7 +28,7 @@ from projections.session import rebuild_session
 from projections.shares import MANY_EVENTS, Shares, sharing, usual_shares
 from projections.writing import OnBatch, write
 from tracker.database.queries import query
-from tracker.errors import DatabaseUnavailableError, MigrationError, RebuildError
+from tracker.errors import DatabaseUnavailableError, LogHeadMissingError, MigrationError, RebuildError
 from tracker.garbage import rare_collections
 
 _log = structlog.get_logger()
@@ -70,7 +70,7 @@ class Target(msgspec.Struct, frozen=True):
     live_version: int | None
     live_position: int | None
     comparable: bool
-    """Whether the live projection is of the program's version and goes on."""
+    """Whether the live projection is of the program's version, goes on, and stands at an event of the log."""
 
 
 class Rebuild:
@@ -216,7 +216,8 @@ class Rebuild:
         cursor = self._connection.cursor(row_factory=class_row(Target))
         cursor.execute(query("read_rebuild_target"), {"name": projection.name, "version": projection.version})
         target = cursor.fetchone()
-        assert target is not None
+        if target is None:
+            raise LogHeadMissingError
         return target
 
     def _differences(self, table: str) -> TableDifferences:

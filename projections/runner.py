@@ -34,7 +34,8 @@ _NEW_SAID = cast("Callable[[Sequence[Any]], Said]", partial(tuple.__new__, Said)
 
 
 class CheckpointMovedError(Exception):
-    """Another runner has moved a checkpoint that this one stands on: it has lost the lock and must start anew."""
+    """A checkpoint that this runner stands on is no longer valid, and it must start anew: another runner has moved it, which takes the
+    lock to be lost, or the log was put back to an earlier state."""
 
 
 class Runner:
@@ -65,7 +66,8 @@ class Runner:
                 self._connection.execute(
                     query("register_projection"), {"name": projection.name, "version": projection.version}
                 )
-        self._positions = self._read_checkpoints()
+            # In the same transaction, so that nobody sees a projection go on that is stopped again at once.
+            self._positions = self._read_checkpoints()
         self._connection.execute(query("listen_to_log"))
         _log.info("runner.started", positions=self._positions)
         return True
@@ -82,7 +84,10 @@ class Runner:
         for name, position in sorted(self._positions.items()):
             groups[position].append(self._projections[name])
         self._messages = {position: known for position, known in self._messages.items() if position in groups}
-        return sum(self._advance(position, group) for position, group in sorted(groups.items()))
+        events = sum(self._advance(position, group) for position, group in sorted(groups.items()))
+        if events == 0:
+            self._check_checkpoints()
+        return events
 
     def wait(self, seconds: float) -> None:
         """Wait until something is appended, for so long at most: a notification is a hint, and may be missed."""
@@ -91,12 +96,14 @@ class Runner:
 
     def _resume_stopped(self) -> None:
         """Go on with projections that had stopped and have been rebuilt since, from where the rebuild left off."""
-        for name, version, position, failed_position, _ in self._connection.execute(query("read_checkpoints")):
+        rows = self._connection.execute(query("read_checkpoints"))
+        for name, version, position, failed_position, _, is_rewound in rows:
             projection = self._projections.get(name)
             if (
                 projection is None
                 or name in self._positions
                 or failed_position is not None
+                or is_rewound
                 or projection.version != version
             ):
                 continue
@@ -105,9 +112,17 @@ class Runner:
 
     def _read_checkpoints(self) -> dict[str, int]:
         positions: dict[str, int] = {}
-        for name, version, position, _, _ in self._connection.execute(query("read_checkpoints")):
+        for name, version, position, _, _, is_rewound in self._connection.execute(query("read_checkpoints")).fetchall():
             projection = self._projections.get(name)
             if projection is None:
+                continue
+            if is_rewound:
+                reason = (
+                    f"the log was put back to an earlier state and does not have the event at position {position} that was"
+                    f" applied last: tracker rebuild {name}"
+                )
+                _log.error("projection.stopped", projection=name, position=position, reason=reason)
+                self._stop_projection(projection, position, reason)
                 continue
             if projection.version != version:
                 reason = (
@@ -117,6 +132,17 @@ class Runner:
                 continue
             positions[name] = position
         return positions
+
+    def _check_checkpoints(self) -> None:
+        """Raises CheckpointMovedError when the log no longer has the event of a checkpoint: a new start then stops that projection.
+
+        Writing checks the same; this finds it while nothing is appended, or not yet enough to reach the checkpoint.
+        """
+        for name, _, position, _, _, is_rewound in self._connection.execute(query("read_checkpoints")):
+            if is_rewound and name in self._positions:
+                raise CheckpointMovedError(
+                    f"the log no longer has the event at position {position}, where {name} stands"
+                )
 
     def _advance(self, position: int, group: Sequence[Projection[Any]]) -> int:
         events = read_events(self._connection, position, self._batch_events)
@@ -184,7 +210,8 @@ class Runner:
         checkpoint = {"name": projection.name, "version": projection.version, "from": before, "to": after}
         if self._connection.execute(query("move_checkpoint"), checkpoint).fetchone() is None:
             raise CheckpointMovedError(
-                f"{projection.name} no longer stands at {before} with version {projection.version}"
+                f"{projection.name} no longer stands at {before} with version {projection.version}, or the log has another"
+                " event there"
             )
 
     def _stop_projection(self, projection: Projection[Any], position: int, reason: str) -> None:

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from projections.projection import Projection
 from projections.runner import RUNNER_LOCK
 from tracker.database.queries import query
+from tracker.errors import LogHeadMissingError
 
 BEHIND_SECONDS: Final = 10.0
 """A projection that has left an event waiting for longer is behind, not just busy."""
@@ -70,12 +71,16 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def read_status(connection: psycopg.Connection[Any], projections: Sequence[Projection[Any]]) -> Status:
-    """Where these projections, and others that were kept, stand. connection: in autocommit mode. Raises psycopg.Error."""
+    """Where these projections, and others that were kept, stand. connection: in autocommit mode.
+
+    Raises psycopg.Error, LogHeadMissingError.
+    """
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     with connection.transaction():
         runner = connection.cursor(row_factory=dict_row).execute(query("read_runner"), {"key": RUNNER_LOCK}).fetchone()
         rows = connection.cursor(row_factory=dict_row).execute(query("read_projection_health")).fetchall()
-    assert runner is not None
+    if runner is None:
+        raise LogHeadMissingError
     program = {projection.name: projection.version for projection in projections}
     found = [_status(row, program.get(row["name"])) for row in rows]
     missing = [

@@ -1,8 +1,10 @@
 -- The whole schema as the migrations leave it, for reading. A test compares the two; after a migration, change this file to match.
 -- Why a thing is as it is stands in the migration that made it. The roles (tracker_service: takes callbacks and answers questions;
--- tracker_projector: keeps projections; tracker_reader: looks) belong to the cluster and are made by 0003_create_roles.sql.
+-- tracker_projector: keeps projections; tracker_reader: looks; tracker_writer: owns the functions that write the log) belong to the
+-- cluster and are made by 0003_create_roles.sql and 0008_secure_append_events.sql.
 --
---   the log          what reached us, never changed        log_head, events, quarantined_callbacks, append_events()
+--   the log          what reached us, never changed        log_head, events, quarantined_callbacks, append_events(),
+--                                                          append_quarantined()
 --   projections      what is derived from it               projections, projection_runner, message_state, metric_counters,
 --                                                          delivery_stats, delivery_latency
 --   rebuilds         projections made anew, beside these   schema rebuild
@@ -43,6 +45,7 @@ CREATE TABLE events (
     signature text,
     idempotency_token text,
     key_id text,
+    error_message text,
     CONSTRAINT events_pkey PRIMARY KEY (position),
     CONSTRAINT events_event_id_key UNIQUE (event_id),
     CONSTRAINT events_position_is_positive CHECK (position > 0),
@@ -78,10 +81,91 @@ CREATE TABLE quarantined_callbacks (
 -- The newest first, for whoever looks through them.
 CREATE INDEX quarantined_callbacks_recorded_at_idx ON quarantined_callbacks (recorded_at);
 
--- The only way to write events: one round trip, one lock, dense positions, idempotent by event_id. The arrays are columns of
--- equal length, in order of arrival. Returns how many events were new. Moving the head locks it; what is stored is looked up after
--- that (each statement of a volatile function sees what committed before it), so a repeated batch whose first commit was in doubt
--- finds itself. Its plans are kept for a session's life, so they may not depend on how full the table was at the first append.
+-- Appends a batch for the functions that roles may execute: one lock, dense positions, idempotent by event_id. allowed_sources: those of
+-- the calling role. The arrays are columns of equal length, in order of arrival. Returns how many events were new.
+--   * Moving the head locks it. What is stored is looked up after that (each statement of a volatile function sees what committed
+--     before it), so a repeated batch whose first commit was in doubt finds itself. When some are stored the head is moved again.
+--   * The usual batch is new from end to end: its rows are numbered as they come, without a window that keeps a copy of them all.
+--   * recorded_at is the database's clock, once per batch, under the lock.
+-- Runs with the caller's rights: of no use to a role that may not write the tables itself.
+CREATE FUNCTION store_events(
+    allowed_sources text [],
+    event_ids uuid [],
+    sources text [],
+    account_sids text [],
+    message_sids text [],
+    statuses text [],
+    error_codes text [],
+    raw_dlr_done_dates text [],
+    channels text [],
+    from_addresses text [],
+    to_addresses text [],
+    messaging_service_sids text [],
+    received_ats timestamptz [],
+    urls text [],
+    bodies bytea [],
+    signatures text [],
+    idempotency_tokens text [],
+    key_ids text [],
+    error_messages text []
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    head bigint;
+    stored uuid [];
+    appended bigint := cardinality(event_ids);
+    now_recorded timestamptz;
+BEGIN
+    IF (sources <@ allowed_sources) IS NOT TRUE THEN
+        RAISE EXCEPTION 'this role appends events of %, and of no other source', array_to_string(allowed_sources, ', ')
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'events_source_is_allowed';
+    END IF;
+
+    UPDATE log_head SET position = log_head.position + appended
+    RETURNING log_head.position - appended INTO STRICT head;
+    now_recorded := clock_timestamp();
+    stored := ARRAY(SELECT events.event_id FROM events WHERE events.event_id = ANY(event_ids));
+
+    IF cardinality(stored) = 0 THEN
+        INSERT INTO events (
+            position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
+            to_address, messaging_service_sid, received_at, recorded_at, url, body, signature, idempotency_token, key_id, error_message
+        )
+        SELECT
+            generate_series(head + 1, head + appended), unnest(event_ids), unnest(sources), unnest(account_sids),
+            unnest(message_sids), unnest(statuses), unnest(error_codes), unnest(raw_dlr_done_dates), unnest(channels),
+            unnest(from_addresses), unnest(to_addresses), unnest(messaging_service_sids), unnest(received_ats), now_recorded,
+            unnest(urls), unnest(bodies), unnest(signatures), unnest(idempotency_tokens), unnest(key_ids), unnest(error_messages);
+    ELSE
+        INSERT INTO events (
+            position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
+            to_address, messaging_service_sid, received_at, recorded_at, url, body, signature, idempotency_token, key_id, error_message
+        )
+        SELECT
+            head + row_number() OVER (ORDER BY incoming.ordinality), incoming.event_id, incoming.source, incoming.account_sid,
+            incoming.message_sid, incoming.status, incoming.error_code, incoming.raw_dlr_done_date, incoming.channel,
+            incoming.from_address, incoming.to_address, incoming.messaging_service_sid, incoming.received_at, now_recorded, incoming.url,
+            incoming.body, incoming.signature, incoming.idempotency_token, incoming.key_id, incoming.error_message
+        FROM unnest(
+            event_ids, sources, account_sids, message_sids, statuses, error_codes, raw_dlr_done_dates, channels, from_addresses,
+            to_addresses, messaging_service_sids, received_ats, urls, bodies, signatures, idempotency_tokens, key_ids, error_messages
+        ) WITH ORDINALITY AS incoming (
+            event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
+            messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id, error_message, ordinality
+        )
+        WHERE incoming.event_id <> ALL (stored);
+        GET DIAGNOSTICS appended = ROW_COUNT;
+        UPDATE log_head SET position = head + appended;
+    END IF;
+
+    -- A hint only: whoever misses it polls.
+    PERFORM pg_notify('tracker_log', (head + appended)::text);
+    RETURN appended;
+END
+$$;
+
+-- How tracker_service appends: what it received from Twilio itself, each with its evidence, which a constraint of the table demands.
+-- Parameters and result as of store_events. enable_seqscan is off because plans are kept for the life of a session: one that was made
+-- while the table was empty would scan all of it for every batch.
 CREATE FUNCTION append_events(
     event_ids uuid [],
     sources text [],
@@ -99,51 +183,45 @@ CREATE FUNCTION append_events(
     bodies bytea [],
     signatures text [],
     idempotency_tokens text [],
-    key_ids text []
-) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
-DECLARE
-    head bigint;
-    stored uuid [];
-    appended bigint := cardinality(event_ids);
+    key_ids text [],
+    error_messages text []
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off AS $$
 BEGIN
-    UPDATE log_head SET position = log_head.position + appended
-    RETURNING log_head.position - appended INTO STRICT head;
-    stored := ARRAY(SELECT events.event_id FROM events WHERE events.event_id = ANY(event_ids));
+    RETURN store_events(
+        ARRAY['callback'], event_ids, sources, account_sids, message_sids, statuses, error_codes, raw_dlr_done_dates, channels,
+        from_addresses, to_addresses, messaging_service_sids, received_ats, urls, bodies, signatures, idempotency_tokens, key_ids,
+        error_messages
+    );
+END
+$$;
 
-    IF cardinality(stored) = 0 THEN
-        INSERT INTO events (
-            position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
-            to_address, messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id
-        )
-        SELECT
-            generate_series(head + 1, head + appended), unnest(event_ids), unnest(sources), unnest(account_sids),
-            unnest(message_sids), unnest(statuses), unnest(error_codes), unnest(raw_dlr_done_dates), unnest(channels),
-            unnest(from_addresses), unnest(to_addresses), unnest(messaging_service_sids), unnest(received_ats), unnest(urls),
-            unnest(bodies), unnest(signatures), unnest(idempotency_tokens), unnest(key_ids);
-    ELSE
-        INSERT INTO events (
-            position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address,
-            to_address, messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id
-        )
-        SELECT
-            head + row_number() OVER (ORDER BY incoming.ordinality), incoming.event_id, incoming.source, incoming.account_sid,
-            incoming.message_sid, incoming.status, incoming.error_code, incoming.raw_dlr_done_date, incoming.channel,
-            incoming.from_address, incoming.to_address, incoming.messaging_service_sid, incoming.received_at, incoming.url,
-            incoming.body, incoming.signature, incoming.idempotency_token, incoming.key_id
-        FROM unnest(
-            event_ids, sources, account_sids, message_sids, statuses, error_codes, raw_dlr_done_dates, channels, from_addresses,
-            to_addresses, messaging_service_sids, received_ats, urls, bodies, signatures, idempotency_tokens, key_ids
-        ) WITH ORDINALITY AS incoming (
-            event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
-            messaging_service_sid, received_at, url, body, signature, idempotency_token, key_id, ordinality
-        )
-        WHERE incoming.event_id <> ALL (stored);
-        GET DIAGNOSTICS appended = ROW_COUNT;
-        UPDATE log_head SET position = head + appended;
-    END IF;
-
-    -- A hint only: whoever misses it polls.
-    PERFORM pg_notify('tracker_log', (head + appended)::text);
+-- How tracker_service sets callbacks aside, each once. The arrays are columns of equal length. Returns how many were new. recorded_at is
+-- the database's clock.
+CREATE FUNCTION append_quarantined(
+    quarantine_ids uuid [],
+    reasons text [],
+    received_ats timestamptz [],
+    urls text [],
+    bodies bytea [],
+    signatures text [],
+    idempotency_tokens text [],
+    key_ids text []
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    appended bigint;
+BEGIN
+    INSERT INTO quarantined_callbacks (
+        quarantine_id, reason, received_at, recorded_at, url, body, signature, idempotency_token, key_id
+    )
+    SELECT
+        incoming.quarantine_id, incoming.reason, incoming.received_at, clock_timestamp(), incoming.url, incoming.body,
+        incoming.signature, incoming.idempotency_token, incoming.key_id
+    FROM unnest(
+        quarantine_ids, reasons, received_ats, urls, bodies, signatures, idempotency_tokens, key_ids
+    ) AS incoming (quarantine_id, reason, received_at, url, body, signature, idempotency_token, key_id)
+    ON CONFLICT (quarantine_id) DO NOTHING;
+    GET DIAGNOSTICS appended = ROW_COUNT;
     RETURN appended;
 END
 $$;
@@ -157,17 +235,25 @@ END
 $$;
 
 -- Grants already stop our roles; this stops the owner and a superuser who forgot.
-CREATE TRIGGER events_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+CREATE TRIGGER events_are_append_only BEFORE UPDATE OR DELETE ON events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The same for all of them at once.
+CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- The same for what was set aside.
-CREATE TRIGGER quarantined_callbacks_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON quarantined_callbacks
+CREATE TRIGGER quarantined_callbacks_are_append_only BEFORE UPDATE OR DELETE ON quarantined_callbacks
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The same for all of it at once.
+CREATE TRIGGER quarantined_callbacks_are_not_truncated BEFORE TRUNCATE ON quarantined_callbacks
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Projections: what is derived from the log, and can be thrown away.
 
--- One row a projection: its version and its checkpoint, the last position it has taken in. The checkpoint moves in the same
--- transaction as the projection's rows. A poison event leaves its position and the reason here until the projection goes on.
+-- One row a projection: its version and its checkpoint, the last position it has taken in and the event there (NULL at position 0).
+-- The checkpoint moves in the same transaction as the projection's rows. A poison event leaves its position and the reason here until the projection goes on.
 CREATE TABLE projections (
     name text NOT NULL,
     version integer NOT NULL,
@@ -177,10 +263,22 @@ CREATE TABLE projections (
     failed_reason text,
     rebuilds integer NOT NULL DEFAULT 0,
     rebuilt_at timestamptz,
+    event_id uuid,
     CONSTRAINT projections_pkey PRIMARY KEY (name),
     CONSTRAINT projections_position_is_not_negative CHECK (position >= 0),
     CONSTRAINT projections_failure_has_a_reason CHECK ((failed_position IS NULL) = (failed_reason IS NULL))
 );
+
+-- Whether a checkpoint is one of this log: its event is there, at its position. NULL for event_id, where it is not known, is no
+-- contradiction; a position beyond the end of the log always is.
+CREATE FUNCTION is_in_log(checkpoint_position bigint, checkpoint_event_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT
+        checkpoint_position <= (SELECT log_head.position FROM public.log_head)
+        AND NOT EXISTS (
+            SELECT FROM public.events
+            WHERE events.position = checkpoint_position AND events.event_id <> checkpoint_event_id
+        )
+$$;
 
 -- Whose runner is the active one. It is written when the advisory lock has been taken, so that the processes that serve
 -- /metrics know whether the derived counters are theirs to show.
@@ -362,14 +460,19 @@ BEGIN
 END
 $$;
 
--- Begins a rebuild of a projection, or goes on with one of the same version that was interrupted. Returns its checkpoint.
-CREATE FUNCTION rebuild.begin(projection text, program_version integer, table_names text []) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Begins a rebuild of a projection, or goes on with one of the same version that was interrupted. One that was begun before the log was
+-- put back is thrown away. Returns its checkpoint.
+CREATE FUNCTION rebuild.begin(
+    projection text, program_version integer, table_names text []
+) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     checkpoint bigint;
 BEGIN
     SELECT projections.position INTO checkpoint
     FROM rebuild.projections
-    WHERE projections.name = projection AND projections.version = program_version;
+    WHERE
+        projections.name = projection AND projections.version = program_version
+        AND public.is_in_log(projections.position, projections.event_id);
 
     IF checkpoint IS NOT NULL AND (SELECT bool_and(rebuild.has_table(wanted)) FROM unnest(table_names) AS wanted) THEN
         RETURN checkpoint;
@@ -493,13 +596,14 @@ BEGIN
         EXECUTE format('DROP TABLE public.%I', table_name);
         EXECUTE format('ALTER TABLE rebuild.%I SET SCHEMA public', table_name);
     END LOOP;
-    INSERT INTO public.projections (name, version, position, rebuilds, rebuilt_at)
-    SELECT built.name, built.version, built.position, 1, clock_timestamp()
+    INSERT INTO public.projections (name, version, position, event_id, rebuilds, rebuilt_at)
+    SELECT built.name, built.version, built.position, built.event_id, 1, clock_timestamp()
     FROM rebuild.projections AS built
     WHERE built.name = projection
     ON CONFLICT (name) DO UPDATE SET
         version = excluded.version,
         position = excluded.position,
+        event_id = excluded.event_id,
         updated_at = excluded.updated_at,
         failed_position = NULL,
         failed_reason = NULL,
@@ -514,20 +618,20 @@ $$;
 -- Nobody gets anything by default.
 REVOKE ALL ON SCHEMA public FROM public;
 
--- Functions are executable by everyone unless this is taken away.
-REVOKE ALL ON FUNCTION append_events FROM public;
+-- Functions are executable by everyone unless this is taken away. Their owner still may.
+REVOKE ALL ON FUNCTION store_events, append_events, append_quarantined, is_in_log FROM public;
 
 -- All three look into the schema.
 GRANT USAGE ON SCHEMA public TO tracker_service, tracker_projector, tracker_reader;
 
--- The receiver adds events and cannot touch those that are there.
-GRANT SELECT, INSERT ON events, quarantined_callbacks TO tracker_service;
+-- The receiver reads all of the log.
+GRANT SELECT ON events, quarantined_callbacks, log_head TO tracker_service;
 
--- Moving the head is part of an append.
-GRANT SELECT, UPDATE ON log_head TO tracker_service;
+-- And writes it through these two functions only.
+GRANT EXECUTE ON FUNCTION append_events, append_quarantined TO tracker_service;
 
--- The one way to write.
-GRANT EXECUTE ON FUNCTION append_events TO tracker_service;
+-- The projector looks before it goes on, the others show it. Each sees the columns that this needs.
+GRANT EXECUTE ON FUNCTION is_in_log TO tracker_service, tracker_projector, tracker_reader;
 
 -- Answers come from the projections.
 GRANT SELECT ON projections, projection_runner, message_state TO tracker_service;
@@ -541,11 +645,26 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON projections, projection_runner, message_
 -- Dashboards see the log and the projections, but not signatures, bodies or tokens.
 GRANT SELECT (
     position, event_id, source, account_sid, message_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
-    messaging_service_sid, received_at, recorded_at, key_id
+    messaging_service_sid, received_at, recorded_at, key_id, error_message
 ) ON events TO tracker_reader;
 
 -- The state and the checkpoints are for everyone who may look.
 GRANT SELECT ON log_head, projections, projection_runner, message_state TO tracker_reader;
+
+-- The functions run with the rights of tracker_writer.
+GRANT USAGE ON SCHEMA public TO tracker_writer;
+ALTER FUNCTION store_events OWNER TO tracker_writer;
+ALTER FUNCTION append_events OWNER TO tracker_writer;
+ALTER FUNCTION append_quarantined OWNER TO tracker_writer;
+
+-- What the functions need, and no more: neither bodies nor signatures can be read with it.
+GRANT INSERT, SELECT (event_id) ON events TO tracker_writer;
+
+-- To find what is there already.
+GRANT INSERT, SELECT (quarantine_id) ON quarantined_callbacks TO tracker_writer;
+
+-- Moving the head is part of an append.
+GRANT SELECT, UPDATE ON log_head TO tracker_writer;
 
 -- Shown by the web workers, looked at by people and dashboards.
 GRANT SELECT ON metric_counters TO tracker_service, tracker_reader;

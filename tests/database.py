@@ -26,6 +26,7 @@ from testcontainers.core.docker_client import DockerClient
 from tracker.database.embedded import EmbeddedServer, exclusively
 from tracker.database.migrations import migrate
 from tracker.database.postmaster import end_orphans
+from tracker.database.system_user import BELONGS_TO, STATE, is_root
 
 URL_VARIABLE = "TRACKER_TEST_DATABASE_URL"
 """A server for the tests. Its user must be a superuser; its databases are left alone and new ones are made beside them."""
@@ -138,12 +139,15 @@ def _make_reckless(url: str) -> str:
 def own_directory() -> Iterator[Path]:
     """A new temporary directory that this process holds. On the way, what killed test runs left behind is cleared: nobody holds it."""
     with _one_at_a_time():
+        _clear_clusters_elsewhere()
         for directory in Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*/"):
             if directory.stat().st_uid == os.getuid():
                 with exclusively(directory) as abandoned:
                     if abandoned:
                         _clear(directory)
         directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
+        # Where root runs the tests, another user runs the servers in it.
+        directory.chmod(0o711)
         held = ExitStack()
         held.enter_context(exclusively(directory))
     try:
@@ -159,6 +163,16 @@ def _one_at_a_time() -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / f"{DIRECTORY_PREFIX}{os.getuid()}.lock").open("a", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _clear_clusters_elsewhere() -> None:
+    """Remove what tests of data directories that the server's user cannot reach have left behind, once their directory is gone."""
+    if not (is_root() and STATE.is_dir()):
+        return
+    for note in STATE.glob(f"cluster-*/{BELONGS_TO}"):
+        link = Path(note.read_text(encoding="utf-8").strip())
+        if link.is_relative_to(tempfile.gettempdir()) and not link.is_symlink():
+            _clear(note.parent)
 
 
 def _clear(directory: Path) -> None:

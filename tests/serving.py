@@ -106,6 +106,10 @@ class Tracker:
                     found.append(child)
         return found
 
+    def reasons(self) -> list[str]:
+        """What ``/readyz`` gives as reasons, but for the test server's own settings."""
+        return [each for each in self.client.get("/readyz").json().get("reasons", []) if "fsync" not in each]
+
     def wait_projected(self) -> None:
         """Until the projections have taken in what is in the log."""
         wait_until(lambda: self._lag() == 0, "the projections to catch up")

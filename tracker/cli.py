@@ -1,5 +1,6 @@
 """The command ``tracker``: data on stdout, everything else on stderr; exit codes 0, 1 (a check failed), 2 (usage)."""
 
+import os
 import sys
 from importlib import import_module
 from typing import Final
@@ -44,6 +45,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; what the user can mend is one message, not a traceback."""
     ensure_whole_writes()
+    # Spool, secrets and database hold phone numbers: what this process and its children make is closed to other users.
+    os.umask(0o077)
     configure_logging()
     try:
         cli(standalone_mode=True)

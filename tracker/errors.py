@@ -17,8 +17,22 @@ class EmbeddedServerError(TrackerError):
     """The embedded PostgreSQL could not be started or stopped. The message ends with what its log says."""
 
 
+class NoDatabaseError(TrackerError):
+    """A command that only reads found no database. The message names the directory where it looked."""
+
+
 class MigrationError(TrackerError):
     """A migration could not be applied; the database is as it was before that migration."""
+
+
+class LogHeadMissingError(TrackerError):
+    """The table log_head is empty: nothing can be appended, and no position is the last. The message says how to restore the row."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The row of the table log_head is missing, so nothing can be appended. Restore it as the owner of the schema:"
+            " INSERT INTO log_head (position) SELECT coalesce(max(position), 0) FROM events"
+        )
 
 
 class RecordsRefusedError(TrackerError):

@@ -134,8 +134,9 @@ def _is_up(database: DatabaseKeeper, stop: StopSignals) -> bool:
     while not stop.wait(START_CHECK_SECONDS):
         if database.is_ready:
             return True
-        if database.failure is not None:
-            raise database.failure
+        failure = database.fatal_failure
+        if failure is not None:
+            raise failure
     return False
 
 

@@ -328,7 +328,12 @@ def effective_account(settings: Settings) -> tuple[str, str]:
             return account_sid, tokens[0].get_secret_value()
     if settings.twilio_account_sid or settings.twilio_shared_keys:
         raise SettingsError(f"The settings are not usable:\n  TWILIO_AUTH_TOKEN: {TOKEN_MISSING}")
-    return DEVELOPMENT_ACCOUNT_SID, generated_secret(settings.data_dir / "development-auth-token", characters=32)
+    return DEVELOPMENT_ACCOUNT_SID, generated_secret(development_token_file(settings), characters=32)
+
+
+def development_token_file(settings: Settings) -> Path:
+    """Where the generated token of the development account is kept."""
+    return settings.data_dir / "development-auth-token"
 
 
 def _base_url(value: str) -> str:

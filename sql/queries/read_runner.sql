@@ -1,6 +1,6 @@
 -- Which runner of projections was the last to become active, and whether one is active now.
 -- key bigint: of the advisory lock that the active runner holds. Returns one row: instance_id uuid and acquired_at timestamptz, NULL when
--- there never was one; is_active boolean; log_position bigint.
+-- there never was one; is_active boolean; log_position bigint. No row without a log head.
 SELECT
     runner.instance_id,
     runner.acquired_at,

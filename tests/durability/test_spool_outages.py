@@ -57,7 +57,7 @@ def test_a_frozen_database_costs_one_callback_a_second_and_the_others_nothing() 
         server.thaw()
         tracker.wait_drained()
         tracker.wait_projected()
-        wait_until(lambda: tracker.client.get("/readyz").json()["status"] == "ok", "the server to be well")
+        wait_until(lambda: tracker.reasons() == [], "the server to be well")
         with psycopg.connect(server.url) as connection:
             statuses = [row[0] for row in connection.execute("SELECT status FROM events ORDER BY position")]
         assert statuses == ["queued", "sent", *["delivered"] * 20]
@@ -176,9 +176,7 @@ def break_and_mend(admin: psycopg.Connection, database_url: str, login_url: str,
             # What is set for a database holds for sessions that begin afterwards.
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
             if statement == broken:
-                wait_until(
-                    lambda: tracker.client.get("/readyz").json()["status"] == "degraded", "the outage to be seen"
-                )
+                wait_until(lambda: tracker.reasons() != [], "the outage to be seen")
             load.wait_for(200)
         settle(tracker, load, database_url)
         assert load.refused == 0
@@ -246,7 +244,7 @@ def test_a_record_that_the_database_refuses_costs_nobody_else_anything(
         wait_until(lambda: tracker.metric("tracker_spool_refused_events") == 2, "the bad ones to be found")
         tracker.wait_drained()
         tracker.post_ok("delivered", 1)
-        assert tracker.client.get("/readyz").json()["reasons"] == ["2 records in the spool that the database refuses"]
+        assert tracker.reasons() == ["2 records in the spool that the database refuses"]
         rows = connection.execute("SELECT status, count(*)::int FROM events GROUP BY 1 ORDER BY 1").fetchall()
         assert rows == [("delivered", 1), ("queued", 1), ("sent", 8)]
         assert tracker.stop() == 0

@@ -3,11 +3,13 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -15,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from tests.new_events import ACCOUNT_SID, EVIDENCE, RECEIVED_AT, message_sid, new_event, new_events, uuid_of
+from tests.serving import wait_until
 from tracker.database.connections import Role, conninfo
 from tracker.database.queries import query
 from tracker.log.event import Evidence, NewEvent, from_microseconds
@@ -125,6 +128,39 @@ async def test_the_same_batch_from_many_writers_is_stored_once(database_url: str
     assert {event_id for _, event_id in log} == set(map(uuid_of, events))
 
 
+def test_two_writers_of_one_batch_that_wait_for_the_head(database_url: str) -> None:
+    """Both have begun before either could lock the head; the second one must look after it has the lock, and finds all of it stored."""
+    events = new_events(5)
+    with (
+        psycopg.connect(database_url) as holder,
+        psycopg.connect(database_url, autocommit=True) as watcher,
+        ThreadPoolExecutor(2) as threads,
+        writer(database_url) as one,
+        writer(database_url) as other,
+    ):
+        holder.execute("SELECT FROM log_head FOR UPDATE")
+        appending = [threads.submit(append, connection, events) for connection in (one, other)]
+        pids = [connection.info.backend_pid for connection in (one, other)]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s) AND wait_event_type = 'Lock'"
+        wait_until(lambda: watcher.execute(waiting, (pids,)).fetchone() == (2,), "both writers to wait")
+        holder.rollback()
+        assert sorted(each.result() for each in appending) == [0, 5]
+        assert log_of(watcher) == numbered(events)
+
+
+def test_recorded_at_is_the_databases_clock(database_url: str) -> None:
+    """Taken under the lock: it never goes back along the positions, and is one moment per batch."""
+    with writer(database_url) as connection:
+        before = connection.execute("SELECT clock_timestamp()").fetchone()
+        append(connection, new_events(3))
+        append(connection, new_events(2, start=10))
+        times = [at for (at,) in connection.execute("SELECT recorded_at FROM events ORDER BY position")]
+        after = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert before is not None
+    assert after is not None
+    assert before[0] < times[0] == times[1] == times[2] < times[3] == times[4] < after[0]
+
+
 def test_positions_begin_at_one_and_follow_the_batch(database_url: str) -> None:
     """In the order of the arrays."""
     events = new_events(5)
@@ -203,6 +239,8 @@ def test_every_column_is_kept(database_url: str) -> None:
     """The evidence to the byte, absent values as NULL, times to the microsecond."""
     evidence = Evidence("https://h/p?a=%C3%A9", bytes(range(256)), "signature", None, "key")
     event = new_event(7, "undelivered", error_code="30003", raw_dlr_done_date="2611231150", evidence=evidence)
+    callback = msgspec.structs.replace(event.callback, error_message="Channel could not deliver")
+    event = msgspec.structs.replace(event, callback=callback)
     with writer(database_url) as connection:
         append(connection, [event])
         row = connection.cursor(row_factory=dict_row).execute("SELECT * FROM events").fetchone()
@@ -228,6 +266,7 @@ def test_every_column_is_kept(database_url: str) -> None:
         "signature": "signature",
         "idempotency_token": None,
         "key_id": "key",
+        "error_message": "Channel could not deliver",
     }
 
 

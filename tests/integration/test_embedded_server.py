@@ -27,7 +27,7 @@ from tracker.database.embedded import (
     running_url,
 )
 from tracker.database.postmaster import end_orphans
-from tracker.errors import EmbeddedServerError
+from tracker.errors import EmbeddedServerError, NoDatabaseError
 
 BUSY = "SELECT count(*) FROM generate_series(1, 1000000000)"
 """A statement that computes for minutes without looking up."""
@@ -413,3 +413,18 @@ def test_a_command_does_not_wait_for_a_server_that_is_starting(data_dir: Path) -
     """It says what to do."""
     with exclusively(data_dir), pytest.raises(EmbeddedServerError, match="is just starting; try again in a moment"):
         open_database(None, data_dir).__enter__()
+
+
+def test_a_command_makes_no_server(tmp_path: Path) -> None:
+    """Unless it is told to: it says where it looked."""
+    for data_dir in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(NoDatabaseError, match=f"There is no database in {data_dir}\\. "):
+            open_database(None, data_dir).__enter__()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_directory_that_is_a_file_is_an_error_of_ours(tmp_path: Path) -> None:
+    """For those who would make something in it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbeddedServerError, match="TRACKER_DATA_DIR: .*/file cannot be used: "):
+        open_database(None, tmp_path / "file", create=True).__enter__()

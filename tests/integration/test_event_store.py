@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.new_events import EVIDENCE, RECEIVED_AT, new_events, quarantined, uuid_of
+from tests.new_events import EVIDENCE, RECEIVED_AT, new_event, new_events, quarantined, uuid_of
 from tracker.database.connections import Role, conninfo
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.appender import Appender
@@ -310,3 +310,44 @@ async def test_a_first_host_that_does_not_answer_leaves_the_second_its_turn(
         await store.append(events)
         await store.close()
     assert stored(connection) == numbered(events)
+
+
+async def test_a_warning_puts_an_append_in_doubt(store: EventStore, connection: psycopg.Connection[Any]) -> None:
+    """As when the wait for a synchronous standby is cancelled: the commit is then on one machine only. What is appended again afterwards
+    is stored once, and a mere notice is no warning."""
+    connection.execute(
+        "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE NOTICE 'by the way';"
+        " IF NEW.status = 'doubtful' THEN RAISE WARNING 'canceling wait for synchronous replication'; END IF;"
+        " RETURN NEW; END $$;"
+        "CREATE TRIGGER warn BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION warn()"
+    )
+    fine, doubtful = new_event(1), new_event(2, "doubtful")
+    await store.append([fine])
+    with pytest.raises(DatabaseUnavailableError, match="the server warned: 01000 canceling wait for synchronous"):
+        await store.append([doubtful])
+    await store.append([doubtful])
+    assert stored(connection) == numbered([fine, doubtful])
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("", "('postgres', 'read committed')"),
+        (
+            "-c role=tracker_service -c default_transaction_isolation=serializable",
+            "('tracker_service', 'serializable')",
+        ),
+    ],
+)
+async def test_a_session_that_is_not_what_was_asked_for_is_refused(
+    database_url: str, connection: psycopg.Connection[Any], options: str, found: str
+) -> None:
+    """As behind a proxy that leaves connection options out: it would append as the owner, or at an isolation level that loses events."""
+    store = EventStore(make_conninfo(database_url, options=options, application_name=APPLICATION), timeout=30)
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        await store.append(new_events(1))
+    assert f"the session is {found}, not tracker_service at READ COMMITTED" in str(caught.value)
+    assert stored(connection) == []
+    await sessions_become(connection, [])
+    await store.close()

@@ -7,12 +7,18 @@ import psycopg
 from psycopg import sql
 
 from tests.database import PostgresForTests, database_of
+from tests.new_events import new_events
 from tracker.database.connections import Role, conninfo
 from tracker.database.migrations import migrate
+from tracker.database.queries import query
+from tracker.log.packing import register_packed_arrays
+from tracker.log.store import event_columns
+
+ROLES = (*Role, "tracker_writer")
 
 
 def test_a_login_with_createrole_migrates_and_takes_the_roles(postgres: PostgresForTests) -> None:
-    """It can create what the migrations create, and then become each of the three roles. The roles of the cluster may be there
+    """It can create what the migrations create, become each of the three roles, and append as one of them. The roles of the cluster may be there
     already, made by somebody else; then it has to be given them, as a managed service's administrator would."""
     login = f"plain_{uuid4().hex[:8]}"
     with postgres.database(migrated=False) as superuser_url:
@@ -24,12 +30,15 @@ def test_a_login_with_createrole_migrates_and_takes_the_roles(postgres: Postgres
             connection.execute(
                 sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), sql.Identifier(login))
             )
-            for role in Role:
-                if connection.execute("SELECT rolname FROM pg_roles WHERE rolname = %s", [role.value]).fetchone():
+            for role in ROLES:
+                if connection.execute("SELECT rolname FROM pg_roles WHERE rolname = %s", [role]).fetchone():
                     # What CREATE ROLE itself gives its creator: to administer the role, not to take it.
+                    options = "ADMIN TRUE, INHERIT FALSE, SET FALSE"
+                    if connection.info.server_version < 160000:
+                        options = "ADMIN OPTION"
                     connection.execute(
-                        sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE").format(
-                            sql.Identifier(role.value), sql.Identifier(login)
+                        sql.SQL("GRANT {} TO {} WITH {}").format(
+                            sql.Identifier(role), sql.Identifier(login), sql.SQL(options)
                         )
                     )
         parts = urlsplit(database_of(superuser_url, name))
@@ -40,12 +49,16 @@ def test_a_login_with_createrole_migrates_and_takes_the_roles(postgres: Postgres
             for role in Role:
                 with psycopg.connect(conninfo(url, role=role, application="test"), autocommit=True) as connection:
                     assert connection.execute("SELECT current_user, session_user").fetchone() == (role.value, login)
+            with psycopg.connect(conninfo(url, role=Role.SERVICE, application="test"), autocommit=True) as connection:
+                register_packed_arrays(connection)
+                connection.execute(query("append_events"), event_columns(new_events(3)))
+                assert connection.execute("SELECT max(position) FROM events").fetchone() == (3,)
         finally:
             with psycopg.connect(superuser_url, autocommit=True) as connection:
                 connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(login)))
                 connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(login)))
-                for role in Role:
+                for role in ROLES:
                     connection.execute(
-                        sql.SQL("REVOKE {} FROM {} CASCADE").format(sql.Identifier(role.value), sql.Identifier(login))
+                        sql.SQL("REVOKE {} FROM {} CASCADE").format(sql.Identifier(role), sql.Identifier(login))
                     )
                 connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))

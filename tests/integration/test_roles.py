@@ -16,8 +16,7 @@ from tracker.log.packing import register_packed_arrays
 from tracker.log.store import event_columns
 
 READ = frozenset({"SELECT"})
-APPEND = READ | {"INSERT"}
-CHANGE = APPEND | {"UPDATE", "DELETE"}
+CHANGE = READ | {"INSERT", "UPDATE", "DELETE"}
 NOTHING: frozenset[str] = frozenset()
 ALL_PRIVILEGES = CHANGE | {"TRUNCATE", "REFERENCES", "TRIGGER"}
 
@@ -30,12 +29,23 @@ PROJECTION_TABLES = (
 )
 
 MAY: dict[str, dict[Role, frozenset[str]]] = {
-    "log_head": {SERVICE: READ | {"UPDATE"}, PROJECTOR: READ, READER: READ},
+    "log_head": {SERVICE: READ, PROJECTOR: READ, READER: READ},
     # The reader sees some columns only, which is no privilege on the table.
-    "events": {SERVICE: APPEND, PROJECTOR: READ, READER: NOTHING},
-    "quarantined_callbacks": {SERVICE: APPEND, PROJECTOR: NOTHING, READER: NOTHING},
+    "events": {SERVICE: READ, PROJECTOR: READ, READER: NOTHING},
+    "quarantined_callbacks": {SERVICE: READ, PROJECTOR: NOTHING, READER: NOTHING},
     **{table: {SERVICE: READ, PROJECTOR: CHANGE, READER: READ} for table in PROJECTION_TABLES},
 }
+
+WRITER = "tracker_writer"
+"""Owns the functions that write the log; no session of ours takes it."""
+
+EXECUTE: dict[str, set[str]] = {
+    "append_events": {SERVICE},
+    "append_quarantined": {SERVICE},
+    "store_events": set(),
+    "is_in_log": {SERVICE, PROJECTOR, READER},
+}
+"""Which roles may call a function of ours, beside its owner."""
 
 EVIDENCE = {"url", "body", "signature", "idempotency_token"}
 """Columns that dashboards have no business with."""
@@ -84,7 +94,7 @@ def test_the_reader_sees_no_evidence(undone: psycopg.Connection[Any]) -> None:
 
 
 def test_nobody_gets_anything_by_default(undone: psycopg.Connection[Any]) -> None:
-    """Neither the schema nor the one function that writes; nor do our roles get another schema of ours."""
+    """Neither the schema nor a function in it; nor do our roles get another schema of ours."""
     assert (
         undone.execute(
             "SELECT nspname, privilege_type FROM pg_namespace, aclexplode(nspacl) WHERE nspname = 'public' AND grantee = 0"
@@ -93,7 +103,8 @@ def test_nobody_gets_anything_by_default(undone: psycopg.Connection[Any]) -> Non
     )
     assert (
         undone.execute(
-            "SELECT proname FROM pg_proc, aclexplode(proacl) WHERE proname = 'append_events' AND grantee = 0"
+            "SELECT proname FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))"
+            " WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype AND grantee = 0"
         ).fetchall()
         == []
     )
@@ -106,14 +117,55 @@ def test_nobody_gets_anything_by_default(undone: psycopg.Connection[Any]) -> Non
     assert others.fetchall() == []
 
 
+def test_every_function_has_exactly_the_callers_it_should(undone: psycopg.Connection[Any]) -> None:
+    """Each role has the functions of its own. A new function stands here before it stands anywhere."""
+    rows = undone.execute(
+        "SELECT proname, array(SELECT role FROM unnest(%s::text[]) AS role WHERE has_function_privilege(role, oid, 'EXECUTE'))"
+        " FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype",
+        ([role.value for role in Role],),
+    )
+    assert {name: set(roles) for name, roles in rows} == EXECUTE
+
+
+def test_functions_with_the_rights_of_their_owner_are_safe(undone: psycopg.Connection[Any]) -> None:
+    """Each belongs to the writer, who is no member of anything, and resolves names in our schemas before a caller's own."""
+    rows = undone.execute(
+        "SELECT proname, pg_get_userbyid(proowner), proconfig[1] FROM pg_proc WHERE prosecdef ORDER BY proname"
+    ).fetchall()
+    assert rows == [
+        (name, WRITER, "search_path=pg_catalog, public, pg_temp") for name in ("append_events", "append_quarantined")
+    ]
+
+
+def test_the_writer_reads_no_evidence(undone: psycopg.Connection[Any]) -> None:
+    """It has what an append needs: a fault in one of the functions would give away nothing else."""
+    privileges = undone.execute(
+        "SELECT relname, attname, privilege FROM pg_class"
+        " INNER JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped"
+        " CROSS JOIN unnest(ARRAY['SELECT', 'UPDATE']) AS privilege"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        " AND has_column_privilege(%s, pg_class.oid, attnum, privilege) ORDER BY 1, 2, 3",
+        (WRITER,),
+    ).fetchall()
+    assert privileges == [
+        ("events", "event_id", "SELECT"),
+        ("log_head", "only_row", "SELECT"),
+        ("log_head", "only_row", "UPDATE"),
+        ("log_head", "position", "SELECT"),
+        ("log_head", "position", "UPDATE"),
+        ("quarantined_callbacks", "quarantine_id", "SELECT"),
+    ]
+    assert undone.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", (WRITER,)).fetchone() == (False,)
+
+
 def test_roles_cannot_log_in_and_are_members_of_nothing(undone: psycopg.Connection[Any]) -> None:
     """They are taken by whoever DATABASE_URL names, and lead no further."""
     assert undone.execute(
         "SELECT rolname, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
         " EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid)"
         " FROM pg_roles WHERE rolname = ANY(%s) ORDER BY rolname",
-        ([role.value for role in Role],),
-    ).fetchall() == [(role.value, *[False] * 7) for role in sorted(Role)]
+        ([*Role, WRITER],),
+    ).fetchall() == [(role, *[False] * 7) for role in sorted([*Role, WRITER])]
 
 
 FORBIDDEN: dict[str, LiteralString] = {
@@ -130,6 +182,13 @@ FORBIDDEN: dict[str, LiteralString] = {
     "change the quarantine": "UPDATE quarantined_callbacks SET reason = 'no_status'",
     "delete from the quarantine": "DELETE FROM quarantined_callbacks",
     "take the head away": "DELETE FROM log_head",
+    "move the head": "UPDATE log_head SET position = position + 1",
+    "lock the head": "SELECT FROM log_head FOR UPDATE",
+    "insert an event": "INSERT INTO events (position) VALUES (1)",
+    "insert an event further on": "INSERT INTO events (position) SELECT position + 5 FROM log_head",
+    "insert into the quarantine": "INSERT INTO quarantined_callbacks (reason) VALUES ('no_status')",
+    "call what the functions call": "SELECT store_events(ARRAY['api'], NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+    " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
 }
 
 

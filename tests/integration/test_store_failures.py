@@ -73,7 +73,7 @@ def raising(sqlstate: str, when: str = "TRUE") -> Break:
 AWAY: dict[str, Break] = {
     "read only": statement("ALTER DATABASE {} SET default_transaction_read_only = on"),
     "no such function": statement("DROP FUNCTION append_events"),
-    "no privilege": statement("REVOKE INSERT ON events FROM tracker_service"),
+    "no privilege": statement("REVOKE INSERT ON events FROM tracker_writer"),
     "out of disk": raising("53100"),
     "out of memory": raising("53200"),
     "shutting down": raising("57P01"),

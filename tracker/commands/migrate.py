@@ -15,7 +15,7 @@ def command(as_json: bool) -> None:
     """Apply the migrations that the database does not have yet, in order. `tracker serve` does so at its start."""
     settings = load_settings()
     url = settings.database_url.get_secret_value() if settings.database_url else None
-    with open_database(url, settings.data_dir) as database_url:
+    with open_database(url, settings.data_dir, create=True) as database_url:
         applied = migrate(database_url)
     if as_json:
         click.echo(json.dumps({"applied": applied}))

@@ -15,10 +15,12 @@ from typing import Any, Final, Protocol
 import psycopg
 from psycopg.abc import ConnDict
 from psycopg.conninfo import conninfo_attempts_async, conninfo_to_dict, make_conninfo
-from psycopg.errors import error_from_result
+from psycopg.errors import Diagnostic, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 
-from tracker.database.queries import Statement
+from tracker.database.connections import Role
+from tracker.database.queries import Statement, query
+from tracker.logs import mask
 
 _BINARY: Final = 1
 _DONE: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
@@ -51,11 +53,16 @@ class DirectConnection:
         self._prepared: set[str] = set()
         self._answer: asyncio.Future[None] | None = None
         self._refusal: psycopg.Error | None = None
+        self._warning: str | None = None
+        connection.add_notice_handler(self._note)
         self._loop.add_reader(self._descriptor, self._read)
 
     @classmethod
-    async def connect(cls, conninfo: str, seconds: float) -> "DirectConnection":
-        """Where there are several hosts, or addresses of one, each that is tried has its equal share of the time that is left: psycopg
+    async def connect(cls, conninfo: str, seconds: float, role: Role | None = None) -> "DirectConnection":
+        """role: that the session must have; None for any. A session that has another one, or another isolation level than READ COMMITTED,
+        is refused: a proxy between may leave the parameters out that ask for them.
+
+        Where there are several hosts, or addresses of one, each that is tried has its equal share of the time that is left: psycopg
         gives each at least two seconds, so that behind a first one that does not answer no other would get its turn.
 
         Raises psycopg.OperationalError, or TimeoutError when it takes longer.
@@ -66,15 +73,22 @@ class DirectConnection:
         for number, attempt in enumerate(others):
             left = max(deadline - asyncio.get_running_loop().time(), 0)
             try:
-                return await cls._connect(attempt, left / (len(others) - number + 1))
+                return await cls._connect(attempt, left / (len(others) - number + 1), role)
             except (psycopg.OperationalError, TimeoutError):
                 continue
-        return await cls._connect(last, max(deadline - asyncio.get_running_loop().time(), 0))
+        return await cls._connect(last, max(deadline - asyncio.get_running_loop().time(), 0), role)
 
     @classmethod
-    async def _connect(cls, attempt: ConnDict, seconds: float) -> "DirectConnection":
+    async def _connect(cls, attempt: ConnDict, seconds: float, role: Role | None) -> "DirectConnection":
         async with asyncio.timeout(seconds):
-            return cls(await psycopg.AsyncConnection.connect(make_conninfo("", **attempt), autocommit=True))
+            connection = await psycopg.AsyncConnection.connect(make_conninfo("", **attempt), autocommit=True)
+            try:
+                if role is not None:
+                    await _check_session(connection, role)
+            except BaseException:
+                await connection.close()
+                raise
+            return cls(connection)
 
     @property
     def is_open(self) -> bool:
@@ -84,8 +98,8 @@ class DirectConnection:
     async def execute(self, statement: Statement, parameters: Sequence[Packed], seconds: float) -> None:
         """Execute a statement, whose rows nobody wants, and wait for the server's answer.
 
-        Raises psycopg.Error when the server refuses; psycopg.OperationalError, and the connection is closed, when it has gone or does
-        not answer within ``seconds``.
+        Raises psycopg.Error when the server refuses; psycopg.OperationalError, and the connection is closed, when it has gone, does not
+        answer within ``seconds``, or answers with a warning. A commit that a synchronous standby has not confirmed is one: it is in doubt.
         """
         deadline = self._loop.time() + seconds
         if statement.name not in self._prepared:
@@ -109,7 +123,7 @@ class DirectConnection:
 
     async def _wait_for_answer(self, deadline: float, seconds: float) -> None:
         """Raises what the server answers if that is an error."""
-        self._refusal = None
+        self._refusal = self._warning = None
         self._answer = answer = self._loop.create_future()
         timer = self._loop.call_at(
             deadline, self._fail, psycopg.OperationalError(f"the server did not answer within {seconds:.3g} s")
@@ -125,6 +139,14 @@ class DirectConnection:
             timer.cancel()
         if self._refusal is not None:
             raise self._refusal
+        if self._warning is not None:
+            self.close()
+            raise psycopg.OperationalError(self._warning)
+
+    def _note(self, notice: Diagnostic) -> None:
+        """A message of the server beside its answer. Warnings are kept for the caller of ``execute``."""
+        if notice.severity_nonlocalized == "WARNING":
+            self._warning = mask(f"the server warned: {notice.sqlstate} {notice.message_primary}")
 
     def _write(self) -> None:
         """Send what libpq holds; when the socket takes no more, go on when it does."""
@@ -164,3 +186,13 @@ class DirectConnection:
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(self._refusal or error)
+
+
+async def _check_session(connection: psycopg.AsyncConnection[Any], role: Role) -> None:
+    """Raises psycopg.OperationalError when the session is not what its connection parameters ask for."""
+    row = await (await connection.execute(query("read_session"))).fetchone()
+    if row != (role.value, "read committed"):
+        raise psycopg.OperationalError(
+            f"the session is {row}, not {role.value} at READ COMMITTED: a proxy between leaves out the connection's options;"
+            " connect directly, or let the proxy pass them on"
+        )

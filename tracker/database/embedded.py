@@ -6,6 +6,7 @@ What a SIGKILL left behind is cleared, every wait is bounded, and the server is 
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,8 +24,8 @@ from tracker.database.postmaster import (
     is_postmaster,
     remove_stale_locks,
 )
-from tracker.database.wheel import let_system_user_in, run_program, socket_directory
-from tracker.errors import EmbeddedServerError, SettingsError
+from tracker.database.wheel import make_cluster, run_program, socket_directory
+from tracker.errors import EmbeddedServerError, NoDatabaseError
 
 STOP_SECONDS: Final = 20
 """How long a fast shutdown may take before the server is left to finish by itself."""
@@ -38,6 +39,9 @@ START_SECONDS: Final = 120
 LOCALE_OPTIONS: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 """PostgreSQL's own order of texts, by code point, whatever language the environment has: SIDs are compared faster, and no update of
 the system's libraries changes an order that indexes rely on (https://www.postgresql.org/docs/18/locale.html)."""
+
+IS_EMBEDDED: Final = "tracker.embedded"
+"""A setting of the embedded server's, by which SQL finds out which server it runs on."""
 
 INITIALISED: Final = ".tracker-initialised"
 """Written into the cluster after its first start; a cluster without it is the remains of a killed initdb."""
@@ -67,7 +71,7 @@ class EmbeddedServer:
             postmaster = _launch(pgdata, gives_up)
         except (subprocess.SubprocessError, OSError) as error:
             raise EmbeddedServerError(f"The embedded PostgreSQL did not start: {error}\n{_log_tail(pgdata)}") from error
-        (pgdata / INITIALISED).touch()
+        (pgdata / INITIALISED).touch(mode=0o600)
         return cls(pgdata, _url(postmaster.socket_directory or pgdata), postmaster.pid)
 
     @classmethod
@@ -125,10 +129,30 @@ def running_url(data_dir: Path) -> str | None:
 
 
 def _cluster(data_dir: Path, *, make: bool = True) -> Path:
-    pgdata = (data_dir / "postgres").resolve()
+    path = data_dir / "postgres"
     if make:
-        pgdata.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return pgdata
+        make_data_directory(data_dir)
+        make_cluster(path)
+    return path.resolve()
+
+
+def make_data_directory(data_dir: Path) -> None:
+    """Make it where it is missing, closed to other users: it has phone numbers and secrets in it. One that is there stays as it is.
+
+    Raises EmbeddedServerError when it cannot be made.
+    """
+    try:
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+
+
+def _unusable(data_dir: Path, error: OSError) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"TRACKER_DATA_DIR: {data_dir.absolute()} cannot be used: {error.strerror}. It must be a directory that this user may"
+        " write to."
+    )
 
 
 def _url(socket_directory: Path) -> str:
@@ -160,12 +184,13 @@ def _launch(pgdata: Path, gives_up: Callable[[], bool]) -> Postmaster:
 
 def _start(pgdata: Path, gives_up: Callable[[], bool]) -> None:
     """Make the cluster where there is none, and start the server. Raises CalledProcessError, or TimeoutExpired."""
-    let_system_user_in(pgdata)
     if not (pgdata / "PG_VERSION").exists():
         options = ["--auth=trust", "--auth-local=trust", "--encoding=utf8", "-U", "postgres", *LOCALE_OPTIONS]
         run_program("initdb", options, pgdata, gives_up)
-    # On the socket only: no port is taken.
-    options = ["-o", '-h ""', "-o", f"-k {socket_directory(pgdata)}", "-l", str(pgdata / "log")]
+    # On the socket only: no port is taken. Whoever can connect is the superuser, so nobody else can: the directory is closed to others,
+    # and so is the socket in it.
+    options = ["-o", '-h "" -c unix_socket_permissions=0700', "-o", f"-k {shlex.quote(str(socket_directory(pgdata)))}"]
+    options += ["-o", f"-c {IS_EMBEDDED}=on", "-l", str(pgdata / "log")]
     run_program("pg_ctl", ["-w", "-t", str(START_SECONDS), *options, "start"], pgdata, gives_up)
 
 
@@ -189,16 +214,14 @@ def _log_tail(pgdata: Path, lines: int = 12) -> str:
 def exclusively(data_dir: Path) -> Iterator[bool]:
     """Hold the data directory for this process: yields True, or False when another process holds it already.
 
-    The kernel gives the lock back when the process dies, however it dies. Raises SettingsError when the directory cannot be used.
+    The kernel gives the lock back when the process dies, however it dies. Raises EmbeddedServerError when the directory cannot be used.
     """
+    make_data_directory(data_dir)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (data_dir / "lock").open("a", encoding="ascii")
+        file = (data_dir / "lock").open("a", encoding="ascii")
     except OSError as error:
-        raise SettingsError(
-            f"TRACKER_DATA_DIR: {data_dir} cannot be used: {error.strerror}. It must be a directory that this user may write to."
-        ) from error
-    with lock as file:
+        raise _unusable(data_dir, error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -207,15 +230,32 @@ def exclusively(data_dir: Path) -> Iterator[bool]:
             yield True
 
 
+def has_database(data_dir: Path) -> bool:
+    """Whether there is the cluster of an embedded server under ``data_dir`` that has been started once. Raises EmbeddedServerError
+    when this user may not look."""
+    try:
+        return (_cluster(data_dir, make=False) / INITIALISED).exists()
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+
+
 @contextlib.contextmanager
-def open_database(database_url: str | None, data_dir: Path) -> Iterator[str]:
+def open_database(database_url: str | None, data_dir: Path, *, create: bool = False) -> Iterator[str]:
     """The database's URL for one command: the given one, else the embedded server's.
 
-    The embedded server is started and stopped around the command unless ``tracker serve`` keeps it running already.
+    The embedded server is started and stopped around the command unless ``tracker serve`` keeps it running already. create: whether it
+    is made where there is none.
+
+    Raises NoDatabaseError when there is none and it is not to be made, EmbeddedServerError when it does not start.
     """
     if database_url is not None:
         yield database_url
         return
+    if not create and not has_database(data_dir):
+        raise NoDatabaseError(
+            f"There is no database in {data_dir.absolute()}. Run this in the directory where `tracker serve` was started, or"
+            " set TRACKER_DATA_DIR to its data directory, or DATABASE_URL. `tracker serve` and `tracker migrate` make a new one."
+        )
     with exclusively(data_dir) as alone:
         if not alone:
             url = running_url(data_dir)

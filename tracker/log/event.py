@@ -71,6 +71,8 @@ class Event(msgspec.Struct, frozen=True):
     signature: str | None
     idempotency_token: str | None
     key_id: str | None
+    error_message: str | None = None
+    """Twilio's own words for the error; None where it gave none."""
 
 
 def from_microseconds(received_at: int) -> datetime:

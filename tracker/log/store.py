@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol
 import psycopg
 import structlog
 
+from tracker.database.connections import Role
 from tracker.database.direct import DirectConnection
 from tracker.database.queries import statement
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
@@ -59,7 +60,7 @@ class EventStore:
     """A Store on one connection of its own, opened when first needed and again after a failure."""
 
     def __init__(self, conninfo: str, timeout: float) -> None:
-        """timeout: seconds that connecting and one statement may take together."""
+        """conninfo: as tracker_service, which is checked. timeout: seconds that connecting and one statement may take together."""
         self._conninfo = conninfo
         self._timeout = timeout
         self._connection: DirectConnection | None = None
@@ -122,7 +123,7 @@ class EventStore:
     async def _connected(self) -> DirectConnection:
         """The connection; a new one where there was none, or the server has gone since."""
         if self._connection is None or not self._connection.is_open:
-            connection = await DirectConnection.connect(self._conninfo, self._timeout)
+            connection = await DirectConnection.connect(self._conninfo, self._timeout, Role.SERVICE)
             try:
                 await connection.execute(statement("require_durable_commits"), (), self._timeout)
             except BaseException:
@@ -165,6 +166,7 @@ def event_columns(events: Sequence[NewEvent]) -> dict[str, PackedArray]:
         "messaging_service_sids": pack_few([callback.messaging_service_sid for callback in callbacks]),
         "received_ats": pack_times([event.received_at for event in events]),
         **_evidence_columns([event.evidence for event in events]),
+        "error_messages": pack_few([callback.error_message for callback in callbacks]),
     }
 
 

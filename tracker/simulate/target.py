@@ -3,8 +3,15 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tracker.errors import NoDatabaseError
 from tracker.server_settings import effective_api_token
-from tracker.settings import DEVELOPMENT_ACCOUNT_SID, Settings, effective_account, load_settings
+from tracker.settings import (
+    DEVELOPMENT_ACCOUNT_SID,
+    Settings,
+    development_token_file,
+    effective_account,
+    load_settings,
+)
 
 CALLBACK_PATH = "/webhooks/twilio/status"
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to listen on, not to call  # noqa: S104  # compared with, not listened on
@@ -30,13 +37,19 @@ def find_target(
 ) -> Target:
     """The target. What is None comes from the settings; they are not read when URL and auth token are both given.
 
-    Raises ValueError when the URL is none that Twilio could post to, SettingsError when settings are wrong.
+    Raises ValueError when the URL is none that Twilio could post to, SettingsError when settings are wrong, NoDatabaseError
+    when no tracker was ever started with them that has a token of its own.
     """
     if url is not None:
         url = check_url(url)
     if url is not None and auth_token is not None:
         return Target(url, url, _api_base_url(url), account_sid or DEVELOPMENT_ACCOUNT_SID, auth_token, api_token)
     settings = load_settings()
+    if auth_token is None and settings.uses_development_account and not development_token_file(settings).exists():
+        raise NoDatabaseError(
+            f"There is no tracker's development token in {settings.data_dir.absolute()}. Start `tracker serve` in this directory"
+            " first, set TRACKER_DATA_DIR to its data directory, or give --url and --token."
+        )
     local = local_base_url(settings)
     url = url or local + CALLBACK_PATH
     own_account_sid, own_token = effective_account(settings)

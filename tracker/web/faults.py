@@ -9,7 +9,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 import psycopg
+from psycopg.rows import dict_row
 
+from projections.runner import RUNNER_LOCK
+from tracker.database.queries import query
+from tracker.errors import LogHeadMissingError
 from tracker.web.stats import WebStats
 
 LocalFaultName = Literal["spool_unusable", "spool_damaged"]
@@ -39,6 +43,25 @@ LocalCheck = Callable[[WebStats], Iterable[Fault]]
 DatabaseCheck = Callable[[Connection], Awaitable[Iterable[Fault]]]
 """Returns the faults that the database shows. It may raise psycopg.Error, which means that the database does not answer."""
 
+_REASONS: Final[dict[DatabaseFaultName, str]] = {
+    "log_head_missing": str(LogHeadMissingError()),
+    "fsync_off": "PostgreSQL runs with fsync or full_page_writes off: a crash of its machine loses callbacks that were answered 200;"
+    " set both to on",
+    "log_rewound": "the log was put back to an earlier state than the projections: run tracker rebuild",
+    "runner_lock_held": "a session that is no projector holds the projector's advisory lock, so no projection goes on: end it, see"
+    f" pg_locks, objid {RUNNER_LOCK}",
+    "login_is_superuser": "the login of DATABASE_URL is a superuser or owns the log, so it could change it: give the server a login"
+    " that is only a member of tracker_service, see docs/OPERATIONS.md",
+}
+
+
+async def find_faults_of_database(connection: Connection) -> list[Fault]:
+    """Faults that one query shows: of the server's settings, the log, the projector's lock and this session's login."""
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK})
+    found = await cursor.fetchone() or {}
+    return [Fault(name, reason) for name, reason in _REASONS.items() if found.get(name)]
+
 
 def find_spool_faults(stats: WebStats) -> Iterable[Fault]:
     """``spool_unusable`` while a worker cannot use its spool, ``spool_damaged`` while a damaged file is in the spool directory."""
@@ -58,7 +81,7 @@ def find_spool_faults(stats: WebStats) -> Iterable[Fault]:
 
 
 LOCAL_CHECKS: tuple[LocalCheck, ...] = (find_spool_faults,)
-DATABASE_CHECKS: tuple[DatabaseCheck, ...] = ()
+DATABASE_CHECKS: tuple[DatabaseCheck, ...] = (find_faults_of_database,)
 
 
 def find_local_faults(stats: WebStats) -> list[Fault]:

@@ -39,7 +39,7 @@ class Health(msgspec.Struct, omit_defaults=True):
     status: str
     """ok, degraded (callbacks are accepted, an operator should look at the reasons) or unavailable."""
     position: int | None = None
-    """The log's last position; None when the database did not answer in time."""
+    """The log's last position; None when the database did not answer in time, or has no log head."""
     projections: list[ProjectionHealth] = []
     reasons: list[str] = []
     """Why it is not ok."""
@@ -109,9 +109,9 @@ class Checks:
         return self._health(None if self._database.is_away else await self._ask(READY_SECONDS), "degraded")
 
     async def database(self) -> Health:
-        """Asks the database. No position: it did not answer."""
+        """Asks the database. No position: it did not answer, or has no log head, without which it accepts nothing."""
         log = await self._ask(HEALTHY_SECONDS)
-        return self._health(log, "unavailable" if log is None else "degraded")
+        return self._health(log, "unavailable" if log is None or log.position is None else "degraded")
 
     def _health(self, log: LogHealth | None, otherwise: str, *reasons: str) -> Health:
         projections = [] if log is None else log.projections

@@ -166,7 +166,8 @@ class ProjectionHealth(msgspec.Struct, frozen=True):
 class LogHealth(msgspec.Struct, frozen=True):
     """Where the log and the projections stand."""
 
-    position: int
+    position: int | None
+    """None: the log's head is missing."""
     projections: list[ProjectionHealth]
     faults: list[Fault] = []
 
@@ -183,7 +184,7 @@ async def query_log_health(connection: psycopg.AsyncConnection[Any]) -> LogHealt
     cursor = connection.cursor(row_factory=class_row(ProjectionHealth))
     await cursor.execute(query("read_projection_health"))
     projections = await cursor.fetchall()
-    return LogHealth(row[0] if row else 0, projections, await find_database_faults(connection))
+    return LogHealth(row[0] if row else None, projections, await find_database_faults(connection))
 
 
 class LogCollector(Collector):
@@ -229,7 +230,8 @@ class LogCollector(Collector):
 
     def _families(self, health: LogHealth) -> Iterator[Metric]:
         position = GaugeMetricFamily("tracker_log_position", "The log's last position.")
-        position.add_metric([], health.position)
+        if health.position is not None:
+            position.add_metric([], health.position)
         yield position
         gauges = (
             ("tracker_projection_position", "The last position that a projection has taken in.", "position"),

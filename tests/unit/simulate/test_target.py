@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker.settings import DEVELOPMENT_ACCOUNT_SID, SECRETS, Settings
+from tracker.errors import NoDatabaseError
+from tracker.settings import DEVELOPMENT_ACCOUNT_SID, SECRETS, Settings, effective_account, load_settings
 from tracker.simulate.target import check_url, find_target, local_base_url
 
 ACCOUNT_SID = "AC" + "a" * 32
@@ -21,14 +22,28 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_without_anything_it_is_the_tracker_of_this_folder(empty_folder: Path) -> None:
+@pytest.fixture
+def started_here(empty_folder: Path) -> Path:
+    """A tracker was started here without a token of Twilio's, so it has made one."""
+    effective_account(load_settings())
+    return empty_folder
+
+
+def test_without_anything_it_is_the_tracker_of_this_folder(started_here: Path) -> None:
     """The default address, the development account, and the token that the tracker keeps in its data folder."""
     target = find_target()
     assert target.url == target.signed_url == "http://127.0.0.1:8000/webhooks/twilio/status"
     assert target.api_base_url == "http://127.0.0.1:8000"
     assert target.account_sid == DEVELOPMENT_ACCOUNT_SID
-    assert target.auth_token == (empty_folder / ".tracker" / "development-auth-token").read_text(encoding="ascii")
+    assert target.auth_token == (started_here / ".tracker" / "development-auth-token").read_text(encoding="ascii")
     assert target.api_token is None
+
+
+def test_where_no_tracker_was_started_it_says_where_it_looked(empty_folder: Path) -> None:
+    """And makes no token, which no tracker would know."""
+    with pytest.raises(NoDatabaseError, match=f"development token in {empty_folder}/.tracker"):
+        find_target()
+    assert list(empty_folder.iterdir()) == []
 
 
 def test_it_follows_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +60,7 @@ def test_it_follows_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (target.account_sid, target.auth_token, target.api_token) == (ACCOUNT_SID, "new", "open sesame")
 
 
+@pytest.mark.usefixtures("started_here")
 def test_a_query_string_on_the_local_url_is_signed_on_the_public_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """That is how the tracker sees it."""
     monkeypatch.setenv("PUBLIC_BASE_URL", "https://status.example.com")
@@ -52,6 +68,7 @@ def test_a_query_string_on_the_local_url_is_signed_on_the_public_one(monkeypatch
     assert target.signed_url == "https://status.example.com/webhooks/twilio/status?tenant=1"
 
 
+@pytest.mark.usefixtures("started_here")
 def test_another_url_is_signed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what Twilio would be given."""
     monkeypatch.setenv("PUBLIC_BASE_URL", "https://status.example.com")
@@ -68,6 +85,7 @@ def test_what_is_given_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (target.api_base_url, target.api_token) == ("http://127.0.0.1:9", "open sesame")
 
 
+@pytest.mark.usefixtures("started_here")
 def test_an_ipv6_address_is_written_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any address to listen on is the loopback one to call."""
     monkeypatch.setenv("TRACKER_HOST", "::")
