@@ -7,12 +7,13 @@ tests/unit/test_upstream.py fails when an original changes.
 """
 
 import asyncio
+import logging
 import urllib.parse
 from typing import Final, Literal, cast
 
 import httptools
 from uvicorn._types import HTTPScope
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tracker.web.connections import WatchedState
@@ -61,14 +62,28 @@ it closes a connection on which nothing more is read."""
 _NO_LINES: Final[list[tuple[bytes, bytes]]] = []
 _NO_FIELDS: Final[dict[bytes, bytes]] = {}
 _NO_SCOPE: Final = cast("HTTPScope", {"type": "http", "method": "", "path": "", "headers": _NO_LINES})
-"""Head of a connection between two requests, shared by all of them."""
+_NO_REQUEST: Final = RequestResponseCycle(
+    scope=_NO_SCOPE,
+    transport=cast("asyncio.Transport", None),
+    flow=cast("FlowControl", None),
+    logger=logging.getLogger("uvicorn.error"),
+    access_logger=logging.getLogger("uvicorn.access"),
+    access_log=False,
+    default_headers=_NO_LINES,
+    message_event=asyncio.Event(),
+    expect_100_continue=False,
+    keep_alive=True,
+    on_response=lambda: None,
+)
+_NO_REQUEST.response_started = _NO_REQUEST.response_complete = True
+"""The answered request of every connection that is between two requests, so that it holds nothing of its own."""
 
 
 class WatchedProtocol(HttpToolsProtocol):
     """A connection that ``Connections`` watches over."""
 
-    last_wait: tuple[object, str] | None = None
-    """The wait in which the last sweep found this connection, behind the request that it followed."""
+    last_wait: tuple[int, str] | None = None
+    """The wait in which the last sweep found this connection, behind the number of requests before it."""
     sweeps = 0
     """How many sweeps have found it in this wait."""
     is_unread = False
@@ -142,7 +157,22 @@ class WatchedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request. A parser callback, as are the following."""
-        super().on_message_begin()
+        self.url = b""
+        self.headers = headers = []
+        self.scope = cast(
+            "HTTPScope",
+            {
+                "type": "http",
+                "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+                "http_version": "1.1",
+                "server": self.server,
+                "client": self.client,
+                "scheme": self.scheme,
+                "root_path": self.root_path,
+                "headers": headers,
+                "state": self.app_state.copy(),
+            },
+        )
         self._messages += 1
         self._has_head = self._is_whole = self._offers_upgrade = False
         self._body_bytes = self._chunks = 0
@@ -152,10 +182,7 @@ class WatchedProtocol(HttpToolsProtocol):
         headers = self.headers
         if len(headers) >= MAX_HEADER_LINES:
             raise head_too_large()
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        headers.append((name, value))
+        headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Check the head; start the request, or queue it behind those before it."""
@@ -168,10 +195,7 @@ class WatchedProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         fields = dict(headers)
         url = httptools.parse_url(check_head(version, self.url, headers, fields))
-        method = parser.get_method()
-        if method == b"CONNECT":
-            raise malformed()
-        scope["method"] = method.decode("ascii")
+        scope["method"] = parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
         path = url.path.decode("ascii")
@@ -191,7 +215,7 @@ class WatchedProtocol(HttpToolsProtocol):
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
+            expect_100_continue=b"expect" in fields and fields[b"expect"].lower() == b"100-continue",
             keep_alive=version != "1.0" and not self._offers_upgrade and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
@@ -224,10 +248,6 @@ class WatchedProtocol(HttpToolsProtocol):
         """Let the application know that the body is complete. The parser calls this before the body where an upgrade is offered."""
         if self._offers_upgrade:
             return
-        self.complete_request()
-
-    def complete_request(self) -> None:
-        """Note that all of the newest request has arrived."""
         self._is_whole = True
         cycle = self.cycle
         if cycle.response_complete:
@@ -235,6 +255,11 @@ class WatchedProtocol(HttpToolsProtocol):
             return
         cycle.more_body = False
         cycle.message_event.set()
+
+    def complete_request(self) -> None:
+        """Note that the body behind an upgrade offer is complete."""
+        self._offers_upgrade = False
+        self.on_message_complete()
 
     def on_response_complete(self) -> None:
         """Go on with the connection. No timer is set: the sweep sees when it stays idle."""
@@ -276,6 +301,11 @@ class WatchedProtocol(HttpToolsProtocol):
         if not self._is_whole or self.is_new:
             return "request"
         return "idle" if self.cycle.response_complete else None
+
+    @property
+    def completed(self) -> int:
+        """Requests that have arrived completely."""
+        return self._messages if self._is_whole else self._messages - 1
 
     @property
     def is_new(self) -> bool:
@@ -341,9 +371,8 @@ class WatchedProtocol(HttpToolsProtocol):
 
     def _forget_request(self) -> None:
         """Drop the newest request, which has come whole and is answered: an idle connection holds nothing of it."""
-        self.cycle.body.clear()
-        self.cycle.scope = self.scope = _NO_SCOPE
-        self.headers, self.fields, self.url = _NO_LINES, _NO_FIELDS, b""
+        self.cycle, self.scope, self.headers, self.fields = _NO_REQUEST, _NO_SCOPE, _NO_LINES, _NO_FIELDS
+        self.url = b""
 
     def _drop_unfinished(self) -> bool:
         """Drop the newest request where it is incomplete. Returns whether earlier ones are still to be answered."""
