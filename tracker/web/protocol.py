@@ -12,7 +12,7 @@ import urllib.parse
 from typing import Final, Literal, cast
 
 import httptools
-from uvicorn._types import HTTPScope
+from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -21,6 +21,7 @@ from tracker.web.request_head import (
     MAX_HEAD_BYTES,
     MAX_HEADER_LINES,
     MAX_TARGET_BYTES,
+    HeaderLines,
     RefusedRequestError,
     check_head,
     head_bytes,
@@ -148,7 +149,7 @@ class WatchedProtocol(HttpToolsProtocol):
         if not self._is_whole or size > UNCHARGED_BYTES or self.pipeline or self.charge:
             self._account(size, was_whole, self._messages - messages)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  # as in asyncio.Protocol
         """Keep the connection open for answers to requests that came whole before the client stopped sending."""
         if self.is_unread or self._is_lingering or not self._drop_unfinished():
             return False
@@ -189,7 +190,9 @@ class WatchedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self.watch.end(self, "pipelined")
             raise malformed()
-        parser, headers, scope = self.parser, self.headers, self.scope
+        headers, scope = self.headers, self.scope
+        parser = cast("httptools.HttpRequestParser", self.parser)
+        app = cast("ASGI3Application", self.app)
         if self._received_bytes + self._read_bytes > MAX_HEAD_BYTES and head_bytes(self.url, headers) > MAX_HEAD_BYTES:
             raise self._too_large()
         version = parser.get_http_version()
@@ -220,10 +223,10 @@ class WatchedProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         if existing is None or existing.response_complete:  # pyright: ignore[reportUnnecessaryComparison]  # uvicorn's annotation leaves None out
-            self._start_asgi_task(cycle, self.app)
+            self._start_asgi_task(cycle, app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            self.pipeline.appendleft((cycle, app))
             self._pipelined_bytes += REQUEST_BYTES + LINE_BYTES * len(headers)
 
     def on_chunk_header(self) -> None:
@@ -366,7 +369,7 @@ class WatchedProtocol(HttpToolsProtocol):
             size += max(self._received_bytes, self._read_bytes) + LINE_BYTES * len(self.headers)
         elif self._has_head and not self.cycle.response_complete:
             size += max(self._received_bytes, self._body_bytes)
-            size += LINE_BYTES * (len(self.scope["headers"]) + len(self.headers))
+            size += LINE_BYTES * (len(cast("HeaderLines", self.scope["headers"])) + len(self.headers))
         return size
 
     def _forget_request(self) -> None:
