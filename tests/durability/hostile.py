@@ -48,7 +48,8 @@ async def send(
     then: sent again and again meanwhile, a piece per 0.1 s. is_read: whether answers are read.
     """
     writer: asyncio.StreamWriter | None = None
-    with suppress(OSError, TimeoutError):
+    # RuntimeError: uvloop refuses to write to a connection that was reset meanwhile.
+    with suppress(OSError, TimeoutError, RuntimeError):
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
             writer.write(data)

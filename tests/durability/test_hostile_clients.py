@@ -24,7 +24,7 @@ LONG_SECONDS = 3600.0
 ALONE_SECONDS = 5.0
 """How long good callbacks are measured alone first, because other tests may run beside this one."""
 
-MAX_P99 = 0.25
+MAX_P99 = 0.4
 """Seconds that the attack may add to the 99th percentile, which alone is 8 to 36 ms on two idle processors. The attackers' own work takes
 most of one of them. A worker whose event loop an attack blocks needs 0.6 s and more."""
 

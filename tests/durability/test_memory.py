@@ -69,10 +69,10 @@ def unfinished_body(number: int) -> bytes:
         (trailers, 40),
         (unfinished_head, 1200),
         (unfinished_lines, 1200),
-        (unfinished_body, 2000),
+        (unfinished_body, 3500),
         (long_query, 1100),
         (long_host, 1100),
-        (refused_body, 2000),
+        (refused_body, 3500),
     ],
 )
 def test_memory_stays_bounded(tracker: Tracker, figures: Figures, made: Callable[[int], bytes], number: int) -> None:

@@ -12,7 +12,7 @@ import uvloop
 
 from tests.loopback import connect
 from tracker.web.connections import Connections
-from tracker.web.protocol import MAX_PIPELINED
+from tracker.web.request_reader import MAX_PIPELINED
 from tracker.web.responses import CLOSE, TAKEN, TOO_LARGE
 from tracker.web.shortcut import MAX_BODY_BYTES, ShortcutProtocol, ShortcutState, WholeRequest
 

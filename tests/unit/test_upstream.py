@@ -12,6 +12,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tracker.web.protocol import WatchedProtocol
+from tracker.web.request_reader import RequestReader
 from tracker.web.server import Server
 from tracker.web.shortcut import ShortcutProtocol
 
@@ -68,6 +69,7 @@ def methods() -> dict[str, Callable[..., Any]]:
     """uvicorn's methods that ours replace or extend, and those of RELIED_ON, by qualified name."""
     found = {method.__qualname__: method for method in RELIED_ON}
     for ours, theirs in (
+        (RequestReader, HttpToolsProtocol),
         (WatchedProtocol, HttpToolsProtocol),
         (ShortcutProtocol, HttpToolsProtocol),
         (Server, uvicorn.server.Server),

@@ -117,8 +117,8 @@ class Connections:
             wait = connection.wait()
             if wait is None or connection.is_unread:
                 connection.last_wait = None
-            elif connection.last_wait != (connection.cycle, wait):
-                connection.last_wait = (connection.cycle, wait)
+            elif connection.last_wait != (connection.completed, wait):
+                connection.last_wait = (connection.completed, wait)
                 connection.sweeps = 0
             else:
                 connection.sweeps += SWEEP_SECONDS
@@ -215,7 +215,7 @@ def _may_be_closed(connection: "WatchedProtocol") -> bool:
 def _usefulness(connection: "WatchedProtocol") -> tuple[int, int]:
     """Those with the smallest give way first: slow ones, then those that never sent anything, then idle ones, the longest idle first.
     A request that is just coming in goes on as long as there are others."""
-    if connection.last_wait == (connection.cycle, "request") or connection.wait() == "linger":
+    if connection.last_wait == (connection.completed, "request") or connection.wait() == "linger":
         return 0, -connection.sweeps
     if connection.is_new:
         return 1, 0

@@ -1,32 +1,18 @@
-"""One HTTP/1.1 connection: uvicorn's protocol with bounded requests, discarded trailers and refused upgrades.
+"""One HTTP/1.1 connection: uvicorn's protocol with bounded requests, refused upgrades and answers for half-closed clients.
 
 uvicorn bounds no head and no trailer section, merges trailers into the headers, and reads a body behind an upgrade
-offer as the next request. Here every request is bounded while it arrives, and what a connection holds in memory is
-reported to ``Connections``, which bounds the sum. Several methods are copies of uvicorn's with these rules in them;
-tests/unit/test_upstream.py fails when an original changes.
+offer as the next request. Here every request is bounded while it arrives (``RequestReader`` has the parser's part), and
+what a connection holds in memory is reported to ``Connections``, which bounds the sum.
 """
 
 import asyncio
-import urllib.parse
 from typing import Final, Literal, cast
 
 import httptools
-from uvicorn._types import HTTPScope
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tracker.web.connections import WatchedState
-from tracker.web.request_head import (
-    MAX_HEAD_BYTES,
-    MAX_HEADER_LINES,
-    MAX_TARGET_BYTES,
-    RefusedRequestError,
-    check_head,
-    head_bytes,
-    head_too_large,
-    malformed,
-    target_too_long,
-)
+from tracker.web.request_head import MAX_HEAD_BYTES, HeaderLines, RefusedRequestError, malformed
+from tracker.web.request_reader import LINE_BYTES, NO_FIELDS, NO_LINES, NO_SCOPE, RequestReader
 from tracker.web.upgrade import EndOfBodyError, body_parser
 
 MAX_REQUEST_BYTES: Final = 1024 * 1024
@@ -35,12 +21,6 @@ MAX_REQUEST_BYTES: Final = 1024 * 1024
 MAX_FRAMING_BYTES: Final = 2 * MAX_HEAD_BYTES
 """Bytes of a request besides its body: the head, chunk sizes and extensions, and trailers."""
 
-MAX_CHUNKS: Final = 1024
-"""Chunks of a body. Each costs as much work as a small request, however short it is."""
-
-MAX_PIPELINED: Final = 64
-"""Requests that a client may send before it has the answer to the first."""
-
 MAX_UNREAD_BYTES: Final = 256 * 1024
 """Bytes that are read and dropped after the last request of a connection. A connection that is closed with unread bytes
 is reset, and the client may lose the answer."""
@@ -48,27 +28,16 @@ is reset, and the client may lose the answer."""
 UNCHARGED_BYTES: Final = 8 * 1024
 """A request that arrives whole in one read of at most this size is not charged: it is answered at once."""
 
-LINE_BYTES: Final = 192
-"""Memory of a header line besides its bytes: a tuple, two bytes objects, a place in a list (sys.getsizeof, rounded up)."""
-
-REQUEST_BYTES: Final = 4096
-"""Memory of a request that waits for its turn besides its head and body: scope, cycle, event, dictionary of the fields."""
-
 Wait = Literal["request", "idle", "reply", "linger"]
 """What a client keeps its connection waiting for: the rest of a request, the next one, that it reads the answer, or that
 it closes a connection on which nothing more is read."""
 
-_NO_LINES: Final[list[tuple[bytes, bytes]]] = []
-_NO_FIELDS: Final[dict[bytes, bytes]] = {}
-_NO_SCOPE: Final = cast("HTTPScope", {"type": "http", "method": "", "path": "", "headers": _NO_LINES})
-"""Head of a connection between two requests, shared by all of them."""
 
-
-class WatchedProtocol(HttpToolsProtocol):
+class WatchedProtocol(RequestReader):
     """A connection that ``Connections`` watches over."""
 
-    last_wait: tuple[object, str] | None = None
-    """The wait in which the last sweep found this connection, behind the request that it followed."""
+    last_wait: tuple[int, str] | None = None
+    """The wait in which the last sweep found this connection, behind the number of requests before it."""
     sweeps = 0
     """How many sweeps have found it in this wait."""
     is_unread = False
@@ -76,28 +45,10 @@ class WatchedProtocol(HttpToolsProtocol):
     charge = 0
     """Memory that its unanswered requests and unread answers take, as ``Connections`` has it in its sum. Bytes, estimated."""
 
-    _messages = 0
-    """Requests that have begun."""
-    _has_head = False
-    """Whether the newest request's head is complete."""
-    _is_whole = True
-    """Whether the newest request has arrived completely; True before the first."""
     _is_last = False
     """Whether no request after the newest one is read: the client offered another protocol, sent nonsense, or has stopped sending."""
     _is_lingering = False
     """Whether the last answer has been sent, and the client has still to close the connection."""
-    _offers_upgrade = False
-    """Whether the newest request's head offers another protocol."""
-    _read_bytes = 0
-    """Size of the newest read."""
-    _received_bytes = 0
-    """Of the newest request. A lower bound: where its beginning came behind another request, that first read is left out."""
-    _body_bytes = 0
-    """Of the newest request's body."""
-    _chunks = 0
-    """Of the newest request's body."""
-    _pipelined_bytes = 0
-    """Memory of the requests that wait for their turn. Bytes, estimated; an upper bound until none of them waits."""
     _unread_bytes = 0
     """Dropped after the last request."""
 
@@ -133,108 +84,12 @@ class WatchedProtocol(HttpToolsProtocol):
         if not self._is_whole or size > UNCHARGED_BYTES or self.pipeline or self.charge:
             self._account(size, was_whole, self._messages - messages)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  # as in asyncio.Protocol
         """Keep the connection open for answers to requests that came whole before the client stopped sending."""
         if self.is_unread or self._is_lingering or not self._drop_unfinished():
             return False
         self._is_last = True
         return True
-
-    def on_message_begin(self) -> None:
-        """Begin a request. A parser callback, as are the following."""
-        super().on_message_begin()
-        self._messages += 1
-        self._has_head = self._is_whole = self._offers_upgrade = False
-        self._body_bytes = self._chunks = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Record a header line, or count a trailer line."""
-        headers = self.headers
-        if len(headers) >= MAX_HEADER_LINES:
-            raise head_too_large()
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Check the head; start the request, or queue it behind those before it."""
-        if len(self.pipeline) >= MAX_PIPELINED:
-            self.watch.end(self, "pipelined")
-            raise malformed()
-        parser, headers, scope = self.parser, self.headers, self.scope
-        if self._received_bytes + self._read_bytes > MAX_HEAD_BYTES and head_bytes(self.url, headers) > MAX_HEAD_BYTES:
-            raise self._too_large()
-        version = parser.get_http_version()
-        fields = dict(headers)
-        url = httptools.parse_url(check_head(version, self.url, headers, fields))
-        method = parser.get_method()
-        if method == b"CONNECT":
-            raise malformed()
-        scope["method"] = method.decode("ascii")
-        if version != "1.1":
-            scope["http_version"] = version
-        path = url.path.decode("ascii")
-        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
-        scope["query_string"] = url.query or b""
-        self._has_head = True
-        self._offers_upgrade = b"upgrade" in fields and parser.should_upgrade()
-        self.fields = fields
-        existing = self.cycle
-        self.cycle = cycle = RequestResponseCycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and not self._offers_upgrade and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        if existing is None or existing.response_complete:  # pyright: ignore[reportUnnecessaryComparison]  # uvicorn's annotation leaves None out
-            self._start_asgi_task(cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
-            self._pipelined_bytes += REQUEST_BYTES + LINE_BYTES * len(headers)
-
-    def on_chunk_header(self) -> None:
-        """Count a chunk. Behind the last one come the trailers, which nothing reads."""
-        self._chunks += 1
-        if self._chunks > MAX_CHUNKS:
-            raise malformed()
-        self.headers = []
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body for the application."""
-        self._body_bytes += len(body)
-        cycle = self.cycle
-        if cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        cycle.message_event.set()
-
-    def on_message_complete(self) -> None:
-        """Let the application know that the body is complete. The parser calls this before the body where an upgrade is offered."""
-        if self._offers_upgrade:
-            return
-        self.complete_request()
-
-    def complete_request(self) -> None:
-        """Note that all of the newest request has arrived."""
-        self._is_whole = True
-        cycle = self.cycle
-        if cycle.response_complete:
-            self._forget_request()
-            return
-        cycle.more_body = False
-        cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """Go on with the connection. No timer is set: the sweep sees when it stays idle."""
@@ -278,9 +133,9 @@ class WatchedProtocol(HttpToolsProtocol):
         return "idle" if self.cycle.response_complete else None
 
     @property
-    def is_new(self) -> bool:
-        """Whether not even one request's head has come yet."""
-        return self.cycle is None  # pyright: ignore[reportUnnecessaryComparison]  # uvicorn's annotation leaves this None out
+    def completed(self) -> int:
+        """Requests that have arrived completely."""
+        return self._messages if self._is_whole else self._messages - 1
 
     def _read_body_behind_offer(self, data: bytes) -> bool:
         """Read the newest request's body, which begins with ``data``. False when the request was refused."""
@@ -323,10 +178,6 @@ class WatchedProtocol(HttpToolsProtocol):
                 return
         self.watch.charge(self, self._memory())
 
-    def _too_large(self) -> RefusedRequestError:
-        """The error for a head over MAX_HEAD_BYTES."""
-        return target_too_long() if len(self.url) > MAX_TARGET_BYTES else head_too_large()
-
     def _memory(self) -> int:
         """Estimate of what unanswered requests and unread answers take. Bytes."""
         size = self._pipelined_bytes
@@ -336,14 +187,8 @@ class WatchedProtocol(HttpToolsProtocol):
             size += max(self._received_bytes, self._read_bytes) + LINE_BYTES * len(self.headers)
         elif self._has_head and not self.cycle.response_complete:
             size += max(self._received_bytes, self._body_bytes)
-            size += LINE_BYTES * (len(self.scope["headers"]) + len(self.headers))
+            size += LINE_BYTES * (len(cast("HeaderLines", self.scope["headers"])) + len(self.headers))
         return size
-
-    def _forget_request(self) -> None:
-        """Drop the newest request, which has come whole and is answered: an idle connection holds nothing of it."""
-        self.cycle.body.clear()
-        self.cycle.scope = self.scope = _NO_SCOPE
-        self.headers, self.fields, self.url = _NO_LINES, _NO_FIELDS, b""
 
     def _drop_unfinished(self) -> bool:
         """Drop the newest request where it is incomplete. Returns whether earlier ones are still to be answered."""
@@ -369,7 +214,7 @@ class WatchedProtocol(HttpToolsProtocol):
         self._is_last = True
         # What was parsed of the request, and what the parser holds of a line.
         self.parser = None  # pyright: ignore[reportAttributeAccessIssue]  # as uvicorn does
-        self.scope, self.headers, self.fields, self.url = _NO_SCOPE, _NO_LINES, _NO_FIELDS, b""
+        self.scope, self.headers, self.fields, self.url = NO_SCOPE, NO_LINES, NO_FIELDS, b""
         if is_owed:
             self.watch.charge(self, self._memory())
             return

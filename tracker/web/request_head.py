@@ -77,20 +77,40 @@ def check_head(version: str, target: bytes, lines: list[tuple[bytes, bytes]], fi
 
     Raises RefusedRequestError.
     """
-    if version not in {"1.1", "1.0"}:
-        raise RefusedRequestError("unsupported_version", UNSUPPORTED_VERSION)
+    host = fields.get(b"host")
+    coding = fields.get(b"transfer-encoding")
+    if version != "1.1" or coding is not None:
+        _check_framing(version, coding)
     if len(target) > MAX_TARGET_BYTES:
         raise target_too_long()
-    host = fields.get(b"host")
-    if (
-        (host is None and version == "1.1")
-        or (host is not None and len(host) > MAX_HOST_BYTES)
-        or (len(fields) != len(lines) and sum(name == b"host" for name, _ in lines) > 1)
-    ):
+    if host is None:
+        if version == "1.1":
+            raise malformed()
+    elif len(host) > MAX_HOST_BYTES:
         raise malformed()
-    _check_transfer_coding(version, fields.get(b"transfer-encoding"))
-    if target[:1] == b"/" or target == b"*":
+    if len(fields) != len(lines) and sum(name == b"host" for name, _ in lines) > 1:
+        raise malformed()
+    if target.startswith(b"/") or target == b"*":
         return target
+    return _check_absolute_form(target, lines, fields)
+
+
+def _check_framing(version: str, coding: bytes | None) -> None:
+    """Accept HTTP/1.1 and HTTP/1.0, and ``chunked`` alone: a body in another coding would be read as if it had none."""
+    if version not in {"1.1", "1.0"}:
+        raise RefusedRequestError("unsupported_version", UNSUPPORTED_VERSION)
+    if coding is None:
+        return
+    if version == "1.0":
+        # RFC 9112, section 6.1: such a message has faulty framing.
+        raise malformed()
+    if coding.strip().lower() != b"chunked":
+        raise RefusedRequestError("unknown_transfer_coding", UNKNOWN_TRANSFER_CODING)
+
+
+def _check_absolute_form(target: bytes, lines: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> bytes:
+    """Origin form of an absolute target, whose authority is that of Host."""
+    host = fields.get(b"host")
     scheme, authority, target = _split_absolute_form(target)
     if host is None:
         fields[b"host"] = authority
@@ -99,17 +119,6 @@ def check_head(version: str, target: bytes, lines: list[tuple[bytes, bytes]], fi
         # RFC 9112, section 3.2: a client sends the same authority in both places.
         raise malformed()
     return target
-
-
-def _check_transfer_coding(version: str, coding: bytes | None) -> None:
-    """Accept ``chunked`` alone: a body in another coding would be read as if it had none."""
-    if coding is None:
-        return
-    if version == "1.0":
-        # RFC 9112, section 6.1: such a message has faulty framing.
-        raise malformed()
-    if coding.strip().lower() != b"chunked":
-        raise RefusedRequestError("unknown_transfer_coding", UNKNOWN_TRANSFER_CODING)
 
 
 def _split_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes]:
