@@ -20,6 +20,7 @@ from tests.durability.outage import FragileServer, fragile_server
 from tests.durability.spool_files import fill, log_size, messages, numbered, stored
 from tests.new_events import new_events
 from tests.serving import Tracker, callback, message_sid, running_tracker, wait_until
+from tracker.log.salvage import kept_files
 from tracker.log.spool import PAGE_BYTES
 
 KILLS = 4
@@ -153,7 +154,7 @@ def test_a_file_cut_short(tmp_path: Path, spool_file: Path, database_url: str, p
         found = [number for number in messages(database_url) if number >= 1000]
         assert found == sorted(set(found))
         assert len(found) >= 2000 * part * 0.9
-        (kept,) = spool_file.parent.glob("*.salvaged-*")
+        (kept,) = kept_files(spool_file.parent)
         assert kept.stat().st_size == size
 
 
@@ -167,7 +168,7 @@ def test_a_file_that_is_no_spool_any_more(
     with running_tracker(database_url, data_dir=tmp_path) as tracker:
         tracker.post_ok("sent", 1)
         wait_until(lambda: list(spool_file.parent.glob("*.salvaged-*")), "the file to be set aside")
-        assert [kept.read_bytes() for kept in spool_file.parent.glob("*.salvaged-*")] == [rubbish]
+        assert [kept.read_bytes() for kept in kept_files(spool_file.parent)] == [rubbish]
 
 
 def test_a_file_that_is_damaged_while_it_is_used(tmp_path: Path, spool_file: Path) -> None:
@@ -206,6 +207,8 @@ def test_a_full_spool_is_said_and_never_lied_about(tmp_path: Path) -> None:
         acknowledged = fill_up(tracker)
         limit = tracker.metric("tracker_spool_limit_bytes")
         assert limit == 2**20
+        said = tracker.client.get("/readyz").json()["reasons"]
+        assert [line for line in said if line.startswith("the spool is full (") and f" of {2**20} bytes)" in line]
         assert 0.8 * limit < tracker.metric("tracker_spool_bytes") <= limit
         assert tracker.metric('tracker_callbacks_total{result="unavailable"}') == 1
         server.start()

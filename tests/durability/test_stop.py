@@ -13,7 +13,6 @@ from tests.durability.load import assert_nothing_lost, under_load
 from tests.durability.outage import fragile_server
 from tests.serving import Tracker, running_tracker, wait_until
 from tracker.serve import STOP_SECONDS
-from tracker.web.server import GRACE_SECONDS, PARTING_SECONDS
 from tracker.web.server import STOP_SECONDS as WORKER_STOP_SECONDS
 
 GRACE = 5.0
@@ -45,15 +44,16 @@ def test_a_stop_under_load_loses_nothing(database_url: str, number: signal.Signa
             assert_nothing_lost(load, database_url)
 
 
-def test_clients_that_say_nothing_more_do_not_hold_it_up(database_url: str) -> None:
+def test_clients_that_say_nothing_more_do_not_hold_it_up(database_url: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Connections that are idle, and requests that stopped half-way."""
     with running_tracker(database_url) as tracker, ExitStack() as stack:
         for sent in (NOTHING, HALF_A_HEAD, HALF_A_BODY):
             stack.enter_context(connections(tracker, 20, sent))
         for client in stack.enter_context(connections(tracker, 20, request(tracker, "sent", 1))):
             assert answer(client).startswith(b"HTTP/1.1 200")
-        # Were they waited for as answers are, it would be longer.
-        assert seconds_to_stop(tracker) < 2 * PARTING_SECONDS + GRACE_SECONDS
+        assert seconds_to_stop(tracker) < 4 + GRACE
+        # uvicorn says so when the time for answers has run out, and would on a fast machine end within the bound nevertheless.
+        assert "timeout graceful shutdown exceeded" not in capfd.readouterr().err
         assert statuses(database_url) == ["sent"] * 20
 
 

@@ -25,7 +25,7 @@ import structlog
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
 from tracker.log import spool_mark, spool_wal
 from tracker.log.record import Record, UnreadableRecordError, unpack
-from tracker.log.spool import PAGE_BYTES, is_damage, statement
+from tracker.log.spool_database import PAGE_BYTES, is_damage, statement
 from tracker.log.spool_mark import Mark, MarkFile
 
 _log = structlog.get_logger()

@@ -15,22 +15,20 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from tracker.database.queries import SQL_DIR
 from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
 from tracker.log import spool_wal
 from tracker.log.record import Record, UnreadableRecordError, pack, unpack
+from tracker.log.spool_database import MARKED, PAGE_BYTES, is_damage, read_user_version, statement
 from tracker.log.spool_mark import Mark, MarkFile
+from tracker.log.spool_verification import verify_contents, verify_files
 from tracker.log.spooled import Refusal, Spooled, SpoolSize
 
 _log = structlog.get_logger()
-
-PAGE_BYTES: Final = 4096
 
 _SETTINGS: Final = (
     # Before WAL: one process only, so no shared memory beside the file.
@@ -51,13 +49,6 @@ _MOVING_BYTES: Final = 16 * 1024 * 1024
 
 PROBE_BYTES: Final = 96 * 1024
 """More than one record takes: a body has at most 64 KiB."""
-
-_TABLES: Final = 3
-
-_MARKED: Final = 1
-"""``user_version`` of a file that has a mark."""
-
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 
 
 class Spool:
@@ -216,12 +207,15 @@ class Spool:
         if self._connection is None:
             _make_directory(self.path.parent)
             mark = self._mark.read()
-            self._verify_files(mark)
+            # An older mark would not show what was lost: then the WAL is read, once.
+            is_certain = self._is_verified or (mark is not None and mark.is_of_this_boot)
+            verify_files(self.path, mark, reads_wal=not is_certain)
+            self._is_verified = True
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 for setting in _SETTINGS:
                     connection.execute(setting)
-                self._verify_contents(connection, mark)
+                verify_contents(connection, self.path, mark)
                 self._begin(connection, mark)
             except BaseException as error:
                 if isinstance(error, SpoolDamagedError) or (isinstance(error, sqlite3.Error) and is_damage(error)):
@@ -245,44 +239,11 @@ class Spool:
         self._measure(connection, events, refused)
         if mark is None:
             self._mark.create(Mark(self._newest, self._removed, refused))
-        if _user_version(connection) != _MARKED:
-            connection.execute(f"PRAGMA user_version = {_MARKED}")
+        if read_user_version(connection) != MARKED:
+            connection.execute(f"PRAGMA user_version = {MARKED}")
             # Into the file itself, where the loss of the WAL does not undo it.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._files = self._inodes()
-
-    def _verify_files(self, mark: Mark | None) -> None:
-        """What can be seen before SQLite opens the file: it deletes a WAL beside an empty file. Raises SpoolDamagedError, OSError."""
-        if self.path.is_dir():
-            raise IsADirectoryError(f"{self.path} is a directory")
-        if _size(self.path) == 0:
-            held = mark.held if mark else 0
-            if held or (mark is None and _size(self._wal) > spool_wal.HEADER_BYTES):
-                raise SpoolDamagedError(f"{self.path}: the file is missing or empty; {held} records were in it")
-        elif not self._is_verified and (mark is None or not mark.is_of_this_boot):
-            self._verify_wal()
-        self._is_verified = True
-
-    def _verify_wal(self) -> None:
-        found = spool_wal.find_damage(self._wal, PAGE_BYTES)
-        if found is not None:
-            raise SpoolDamagedError(f"{self.path}: {found}")
-
-    def _verify_contents(self, connection: sqlite3.Connection, mark: Mark | None) -> None:
-        """Compare what SQLite has recovered with the mark. Raises SpoolDamagedError."""
-        if mark is None:
-            if _user_version(connection) == _MARKED:
-                # As when a file was brought from another machine without it. What the file has lost, if anything, cannot be found out.
-                _log.warning("spool.mark_missing", file=str(self.path))
-            return
-        newest = 0
-        if connection.execute(statement("count_tables")).fetchone()[0] == _TABLES:
-            *_, newest, _ = connection.execute(statement("measure_journal")).fetchone()
-        if newest < mark.newest and not (newest == 0 and mark.held == 0):
-            self._verify_wal()
-            raise SpoolDamagedError(
-                f"{self.path}: the last {mark.newest - newest} of {mark.newest} records are missing; its WAL is cut or gone"
-            )
 
     def _require_in_place(self) -> sqlite3.Connection:
         """The connection to the file that has this path now. What is in a file that was moved or deleted while it was open is still
@@ -376,24 +337,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.rollback()
 
 
-def is_damage(error: sqlite3.Error | OSError) -> bool:
-    """Whether a file is not what was written; every other failure may pass."""
-    # The low byte is the kind of failure, what is above it the detail (https://www.sqlite.org/rescode.html).
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-
-
-def _user_version(connection: sqlite3.Connection) -> int:
-    return connection.execute("PRAGMA user_version").fetchone()[0]
-
-
-def _size(path: Path) -> int:
-    """In bytes; 0 for a file that is not there."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
 def _unpack(kind: object, data: object) -> Record | None:
     try:
         return unpack(kind, data)
@@ -412,9 +355,3 @@ def _make_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@cache
-def statement(name: str) -> str:
-    """A statement of the spool: ``sql/spool/{name}.sql``."""
-    return (SQL_DIR / "spool" / f"{name}.sql").read_text(encoding="utf-8")
