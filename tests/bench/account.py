@@ -8,5 +8,6 @@ ACCOUNT_SID: Final = "AC0123456789abcdef0123456789abcdef"
 AUTH_TOKEN: Final = "5d41402abc4b2a76b9719d911017c592"  # of nobody's account
 
 HOST: Final = "status.example.com"
+API_TOKEN: Final = "of-the-bench"  # of nobody's server
 PUBLIC_BASE_URL: Final = f"https://{HOST}"
 SIGNED_URL: Final = PUBLIC_BASE_URL + PATH

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
 
+from tests.bench.account import API_TOKEN
 from tests.bench.progress import Progress
 from tests.bench.results import History
 from tests.bench.seed import SeededLog
@@ -40,7 +41,8 @@ def measure_history(log: SeededLog, directory: Path, progress: Progress) -> Hist
 def _ask(connection: http.client.HTTPConnection, message_sid: str) -> float:
     """Seconds until the history is there. Raises BenchError when it is not."""
     started = time.perf_counter()
-    connection.request("GET", f"/api/messages/{message_sid}/events")
+    headers = {"Authorization": f"Bearer {API_TOKEN}"}
+    connection.request("GET", f"/api/messages/{message_sid}/events", headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     seconds = time.perf_counter() - started

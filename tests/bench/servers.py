@@ -16,7 +16,7 @@ from typing import Final
 
 import psutil
 
-from tests.bench.account import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_BASE_URL
+from tests.bench.account import ACCOUNT_SID, API_TOKEN, AUTH_TOKEN, PUBLIC_BASE_URL
 from tests.bench.wrk import BenchError
 from tracker.database.embedded import running_url
 from tracker.serve import BACKLOG
@@ -88,6 +88,7 @@ def running_tracker(directory: Path, *arguments: str, database_url: str | None =
         "TRACKER_DATA_DIR": str(directory / "data"),
         "TRACKER_PORT": str(port),
         "PUBLIC_BASE_URL": PUBLIC_BASE_URL,
+        "TRACKER_API_TOKEN": API_TOKEN,
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
         **({"DATABASE_URL": database_url} if database_url else {}),

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -248,8 +249,9 @@ def test_a_clean_host_of_somebody_else_is_not_believed_either(local: Tracker, mo
 @pytest.mark.parametrize("base_url", ["", PUBLIC_URL])
 def test_forwarded_headers_are_no_part_of_the_url(module_database_url: str, base_url: str) -> None:
     """Neither from a trusted proxy, nor from anyone else, nor where no URL is configured."""
-    more = {"TRACKER_TRUSTED_PROXIES": "127.0.0.0/8"} if base_url else {}
-    with running_tracker(module_database_url, PUBLIC_BASE_URL=base_url, **more) as tracker:
+    # An empty value is an unset one.
+    proxies = "127.0.0.0/8" if base_url else ""
+    with running_tracker(module_database_url, PUBLIC_BASE_URL=base_url, TRACKER_TRUSTED_PROXIES=proxies) as tracker:
         forwarded = {"x-forwarded-proto": "https", "x-forwarded-host": "vendor.example", "x-forwarded-prefix": "/p"}
         params = list(callback("delivered", VICTIM).items())
         own = base_url or tracker.base_url
@@ -268,8 +270,8 @@ def test_an_unknown_host_is_logged_with_advice(module_database_url: str, tmp_pat
     """Once per ten seconds, whatever number of requests."""
     with (tmp_path / "stderr").open("wb") as stderr, running_tracker(module_database_url, stderr=stderr) as tracker:
         for _ in range(20):
-            headers = {"host": "evil.example", "x-twilio-signature": "A" * 27 + "="}
-            assert tracker.post(callback("sent"), **headers).status_code == HTTPStatus.FORBIDDEN
+            answer = tracker.post(callback("sent"), host="evil.example", x_twilio_signature="A" * 27 + "=")
+            assert answer.status_code == HTTPStatus.FORBIDDEN
         wait_until(lambda: "unknown_host" in (tmp_path / "stderr").read_text(), "the log line")
     lines = [line for line in (tmp_path / "stderr").read_text().splitlines() if "callback.refused" in line]
     assert len(lines) <= 2
@@ -330,7 +332,7 @@ def test_no_cache_keeps_an_answer_and_no_browser_guesses_its_type(local: Tracker
         ({"TRACKER_HOST": "0.0.0.0", "PUBLIC_BASE_URL": PUBLIC_URL}, "TRACKER_API_TOKEN: must be set"),
     ],
 )
-def test_an_unsafe_start_is_refused(tmp_path: Path, environment: dict[str, str], complaint: str) -> None:
+def test_an_unsafe_start_is_refused(tmp_path: Path, environment: dict[str, Any], complaint: str) -> None:
     """With the one message of settings, exit code 2, before anything is made."""
     with (
         (tmp_path / "stderr").open("wb") as stderr,

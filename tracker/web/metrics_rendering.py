@@ -32,7 +32,7 @@ _ENCODERS: Final[dict[MetricsFormat, Callable[["_Families"], bytes]]] = {
     "text": exposition.generate_latest,  # pyright: ignore[reportAssignmentType]  # it only calls collect()
     "openmetrics": partial(openmetrics.generate_latest, escaping=openmetrics.UNDERSCORES, version="1.0.0"),
 }
-"""Two formats, and not the versions and escapings of the Accept header: these are a client's to invent, and would each be rendered."""
+"""Two formats. Versions and escapings of the Accept header are ignored: a client could invent any number, each with a rendering."""
 
 
 def choose_format(accept: str) -> MetricsFormat:

@@ -1,9 +1,9 @@
 """The URL that Twilio called, which is part of what it signed.
 
-Twilio signs the URL and the parameters without a delimiter between them. Whoever chooses the beginning of the URL can therefore move
-text from the parameters into it, and pass off a signature that Twilio made for another webhook of the same account. So the beginning
-(scheme, host, port, prefix) never comes from the request: it is one of ``PUBLIC_BASE_URL``. Without that setting only a Host that names
-this machine itself is accepted, strictly parsed: Twilio signs no such URL. Forwarded headers are ignored.
+Twilio signs the URL and the parameters without a delimiter between them. A client that chose the beginning of the URL could therefore
+move text from the parameters into it, and a signature that Twilio made for another webhook of the same account would verify. So the
+beginning (scheme, host, port, prefix) does not come from the request: it is one of ``PUBLIC_BASE_URL``. Without that setting only a Host
+that names this machine itself is accepted, strictly parsed: Twilio signs no such URL. Forwarded headers are ignored.
 """
 
 from collections.abc import Sequence
