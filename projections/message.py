@@ -7,12 +7,12 @@ on the order.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from projections.fact import Fact, fact_of
-from projections.standing import Standing, Step, beginning
+from projections.standing import Effect, Standing, Step, beginning
 from tracker.twilio.country import country_of
-from tracker.twilio.statuses import FINAL
+from tracker.twilio.statuses import FINAL, Direction, direction_of
 
 
 class Said(NamedTuple):
@@ -29,6 +29,15 @@ class Said(NamedTuple):
     to_address: str | None
     messaging_service_sid: str | None
     received_at: datetime
+    error_message: str | None = None
+    """Twilio's text about a failure; None when there was none."""
+
+
+EFFECT_BITS: Final[dict[Effect, int]] = {"decided": 1, "late": 2, "duplicate": 4, "corrected": 8, "unknown": 16}
+"""The bit of each effect in ``effects_seen``."""
+
+MAX_CODES: Final = 32
+"""Error codes that are remembered per message: the smallest."""
 
 
 class Message:
@@ -40,6 +49,7 @@ class Message:
         "country",
         "decided_by",
         "delivered_at",
+        "effects_seen",
         "event_count",
         "first_received_at",
         "from_address",
@@ -65,7 +75,39 @@ class Message:
         self.delivered_at: datetime | None = None
         self.decided_by = said.position
         self.raw_dlr_done_date = said.raw_dlr_done_date
+        self.effects_seen = 0
+        """Bits of EFFECT_BITS: every effect that an event of the message had when it came."""
         self.take_route(said, fact)
+
+    @property
+    def has_conflict(self) -> bool:
+        """Whether two different outcomes were reported. Reading confirms a delivery."""
+        outcomes = {"delivered" if fact.status == "read" else fact.status for fact in self.facts.values()}
+        return len(outcomes & FINAL) > 1
+
+    @property
+    def error_codes_seen(self) -> tuple[str, ...]:
+        """The smallest MAX_CODES of the error codes that were reported: by number, then those that are no numbers, by text."""
+        return self._codes()[:MAX_CODES]
+
+    @property
+    def error_codes_truncated(self) -> bool:
+        """Whether there were more."""
+        return len(self._codes()) > MAX_CODES
+
+    @property
+    def error_message(self) -> str | None:
+        """Twilio's text about the failure; None when it gave none."""
+        return None
+
+    @property
+    def direction(self) -> Direction:
+        """Whether we sent the message or received it."""
+        return direction_of(self.status)
+
+    def _codes(self) -> tuple[str, ...]:
+        codes = {fact.error_code for fact in self.facts.values() if fact.error_code}
+        return tuple(sorted(codes, key=lambda code: (not code.isdigit(), code.zfill(256))))
 
     @property
     def facts(self) -> Mapping[str, Fact]:
@@ -95,7 +137,7 @@ class Message:
     def take_route(self, said: Said, fact: Fact) -> None:
         """Take the addresses that this event gives."""
         self.route_fact = fact
-        self.account_sid = said.account_sid
+        self.account_sid = said.account_sid or ""
         self.channel = said.channel
         self.from_address = said.from_address
         self.messaging_service_sid = said.messaging_service_sid
@@ -122,6 +164,7 @@ def take_in(message: Message | None, said: Said) -> tuple[Message, Step]:
         _update_route(message, said, fact)
     _update_times(message, said.received_at, fact.status)
     message.event_count += 1
+    message.effects_seen |= EFFECT_BITS[step.kind.effect]
     if position > message.last_position:  # noqa: PLR1730  # runs for every event of the log, and a call is dear
         message.last_position = position
     return message, step
@@ -144,7 +187,7 @@ def _update_route(message: Message, said: Said, fact: Fact) -> None:
         said.to_address == message.to_address
         and said.from_address == message.from_address
         and said.messaging_service_sid == message.messaging_service_sid
-        and said.account_sid == message.account_sid
+        and (said.account_sid or "") == message.account_sid
         and said.channel == message.channel
     ):
         # The usual case: nothing differs, and the greater fact vouches for it.

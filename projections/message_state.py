@@ -1,6 +1,7 @@
 """The projection ``message_state``: one row a message, its current state."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from projections.message import Message
 from projections.projection import Connection
@@ -14,7 +15,7 @@ class MessageState:
     """Rewrites the row of each message that a batch concerns."""
 
     name = "message_state"
-    version = 1
+    version = 2
     tables = ("message_state",)
 
     def fold(self, batch: Batch) -> dict[str, PackedArray]:
@@ -52,7 +53,19 @@ def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
         "sent_ats": pack_datetimes([message.sent_at for message in messages]),
         "delivered_ats": pack_datetimes([message.delivered_at for message in messages]),
         "last_positions": pack_int8([message.last_position for message in messages]),
+        "conflicts": pack_bool([message.has_conflict for message in messages]),
+        "error_codes_seen": pack_few([_array(message.error_codes_seen) for message in messages]),
+        "error_codes_truncated": pack_bool([message.error_codes_truncated for message in messages]),
+        "error_messages": pack_few([message.error_message for message in messages]),
+        "effects_seen": pack_int8([message.effects_seen for message in messages]),
     }
+
+
+@lru_cache(maxsize=4096)
+def _array(texts: tuple[str, ...]) -> str:
+    """Renders texts as PostgreSQL writes an array of them."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 MESSAGE_STATE = MessageState()

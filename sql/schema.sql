@@ -43,6 +43,7 @@ CREATE TABLE events (
     signature text,
     idempotency_token text,
     key_id text,
+    error_message text,
     CONSTRAINT events_pkey PRIMARY KEY (position),
     CONSTRAINT events_event_id_key UNIQUE (event_id),
     CONSTRAINT events_position_is_positive CHECK (position > 0),
@@ -191,12 +192,15 @@ CREATE TABLE projection_runner (
     CONSTRAINT projection_runner_is_one_row CHECK (only_row)
 );
 
--- The current state of each message. decided_by: position of the event that decides. sent_at, delivered_at: when the first such
--- event reached us.
+-- The current state of each message, by account and SID. account_sid: empty where no event names an account. decided_by: position of
+-- the event that decides. sent_at, delivered_at: when the first such event reached us. has_conflict: two different outcomes were
+-- reported. error_codes_seen: every code that was reported, the 32 smallest; error_codes_truncated: there were more. error_message:
+-- Twilio's text about the failure. effects_seen: a bit for each effect that an event of the message had: 1 decided, 2 late,
+-- 4 duplicate, 8 corrected, 16 unknown.
 -- fillfactor: a message's row is rewritten a few times, mostly within its page.
 CREATE TABLE message_state (
     message_sid text NOT NULL,
-    account_sid text,
+    account_sid text NOT NULL,
     messaging_service_sid text,
     channel text NOT NULL,
     from_address text,
@@ -213,9 +217,16 @@ CREATE TABLE message_state (
     sent_at timestamptz,
     delivered_at timestamptz,
     last_position bigint NOT NULL,
-    CONSTRAINT message_state_pkey PRIMARY KEY (message_sid),
+    has_conflict boolean NOT NULL,
+    error_codes_seen text [] NOT NULL,
+    error_codes_truncated boolean NOT NULL,
+    error_message text,
+    effects_seen smallint NOT NULL,
+    CONSTRAINT message_state_pkey PRIMARY KEY (account_sid, message_sid),
     CONSTRAINT message_state_has_events CHECK (event_count > 0),
-    CONSTRAINT message_state_is_decided_by_an_event CHECK (decided_by BETWEEN 1 AND last_position)
+    CONSTRAINT message_state_is_decided_by_an_event CHECK (decided_by BETWEEN 1 AND last_position),
+    CONSTRAINT message_state_error_codes_are_bounded CHECK (cardinality(error_codes_seen) <= 32),
+    CONSTRAINT message_state_effects_are_known CHECK (effects_seen BETWEEN 0 AND 31)
 ) WITH (fillfactor = 80);
 
 -- The list, newest first.
@@ -236,6 +247,14 @@ CREATE INDEX message_state_from_address_idx ON message_state (from_address, firs
 
 -- The list of one account, newest first: of a subaccount that seldom sends, too.
 CREATE INDEX message_state_account_sid_idx ON message_state (account_sid, first_received_at, message_sid);
+
+-- The messages that ever had an error code, whatever decides now. Most messages have none and are not in it.
+CREATE INDEX message_state_error_codes_seen_idx ON message_state USING gin (error_codes_seen)
+WHERE error_codes_seen <> '{}';
+
+-- The list of messages with conflicting outcomes, newest first. There are few.
+CREATE INDEX message_state_has_conflict_idx ON message_state (first_received_at, message_sid)
+WHERE has_conflict;
 
 -- One row a series. labels: the series' labels as an object. created_at: when the first event that counted here was received, so that
 -- a rebuild gives the same. exemplar_*: the last event that counted here (by position), what it added, when it was received.
