@@ -37,6 +37,7 @@ OTHERWISE: dict[str, Any] = {
 
 EVENT = Transition(
     position=1,
+    account_sid="AC1",
     message_sid="SM1",
     received_at=NOON,
     kind=kind_of(**DID),
