@@ -32,23 +32,29 @@ class Decision(NamedTuple):
     """The deciding fact's or, when it has none, that of the greatest fact of the same status that has one. None when none has."""
     error_message: str | None
     """By the same rule."""
-    identities: tuple[str, ...]
-    """Of the facts that state the deciding one: of the events that do so, the first in the log is the deciding event."""
+    counts_twin: bool = False
+    """Whether an event that states the fact's twin states the same as one that states the fact."""
     superseded: frozenset[str] = frozenset()
     """Outcomes that do not decide because the carrier dated another one more than 26 hours later."""
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Of the facts that count as the deciding one: of the events that state them, the first in the log is the deciding event."""
+        return (self.fact.identity, self.fact.twin) if self.counts_twin else (self.fact.identity,)
 
 
 def decide(summary: Summary, not_before: datetime | None = None) -> Decision:
     """Decides. summary: of at least one fact. not_before: the lower bound of credible dates; None when every date lies above it."""
-    status = max(summary.statuses.values(), key=_rank).overall.fact
-    if status.phase != OUTCOME_PHASE:
-        greatest = summary.statuses[status.status].overall
-        return _decision(greatest, greatest, (greatest.fact.identity,))
+    foremost = max(summary.statuses.values(), key=_rank)
+    if foremost.overall.fact.phase != OUTCOME_PHASE:
+        return _decision(foremost.overall, foremost.overall)
     outcomes = {
         name: _Outcome(reports, name, summary, not_before)
         for name, reports in summary.statuses.items()
         if reports.overall.fact.phase == OUTCOME_PHASE
     }
+    if len(outcomes) == 1:
+        return outcomes[foremost.overall.fact.status].decide()
     latest = max((each.latest for each in outcomes.values() if each.latest is not None), default=None)
     superseded = frozenset(
         name for name, each in outcomes.items() if latest is not None and each.is_earlier_than(latest - INCOMPARABLE)
@@ -107,17 +113,17 @@ class _Outcome:
         """Which of the facts decides, as if the others were superseded."""
         overall = self._reports.overall
         if not self._dated:
-            fact = overall.fact
-            identities = (fact.identity,) if fact.done_at is None else (fact.identity, fact.twin)
-            return _decision(overall, overall, identities)
+            return _decision(overall, overall, counts_twin=overall.fact.done_at is not None)
+        if len(self._dated) == 1 and self._not_before is None:
+            dated = self._dated[0]
+            return _decision(dated, overall, counts_twin=dated.fact.done_at in self._summary.dates)
         fact = max((each.fact for each in self._dated), key=dated_key)
         dated = Greatest(
             fact,
             self._greatest(each.coded for each in self._dated),
             self._greatest(each.messaged for each in self._dated),
         )
-        remembered = fact.done_at in self._summary.dates
-        return _decision(dated, overall, (fact.identity, fact.twin) if remembered else (fact.identity,))
+        return _decision(dated, overall, counts_twin=fact.done_at in self._summary.dates)
 
     def _greatest(self, facts: Iterable[Fact | None]) -> Fact | None:
         """The greatest of the facts whose date is credible."""
@@ -132,7 +138,7 @@ def _date(fact: Fact) -> datetime:
     return fact.done_at
 
 
-def _decision(greatest: Greatest, overall: Greatest, identities: tuple[str, ...]) -> Decision:
+def _decision(greatest: Greatest, overall: Greatest, *, counts_twin: bool = False) -> Decision:
     """greatest: of the facts that are compared first. overall: of all facts of the status."""
     coded, messaged = greatest.coded or overall.coded, greatest.messaged or overall.messaged
     return Decision(
@@ -140,5 +146,5 @@ def _decision(greatest: Greatest, overall: Greatest, identities: tuple[str, ...]
         greatest.fact.status,
         None if coded is None else coded.error_code,
         None if messaged is None else messaged.error_message,
-        identities,
+        counts_twin,
     )

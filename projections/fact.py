@@ -43,9 +43,7 @@ class Fact:
         dates with outcomes, and only these are compared by date."""
         self.is_ahead = is_ahead and self.done_at is not None
         """Whether the date lies so far after ``received_at`` that only another event that states it can make it credible."""
-        stated = "" if self.done_at is None else self.done_at.isoformat()
-        # NUL separates, because no text that PostgreSQL holds has it.
-        self.identity = f"{status}\0{error_code}\0{stated}\0{'ahead' if self.is_ahead else ''}\0{error_message}"
+        self.identity = self._identity(is_ahead=self.is_ahead)
         self.detail: Detail = (
             error_code != "",
             code_number(error_code),
@@ -61,9 +59,12 @@ class Fact:
     @property
     def twin(self) -> str:
         """The identity of the fact that differs only in ``is_ahead``: the same callback, received at another moment."""
-        return Fact(
-            self.status, self.error_code, self.done_at, self.error_message, is_ahead=not self.is_ahead
-        ).identity
+        return self._identity(is_ahead=not self.is_ahead)
+
+    def _identity(self, *, is_ahead: bool) -> str:
+        # NUL separates, because no text that PostgreSQL holds has it.
+        stated = "" if self.done_at is None else self.done_at.isoformat()
+        return f"{self.status}\0{self.error_code}\0{stated}\0{'ahead' if is_ahead else ''}\0{self.error_message}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fact) and self.identity == other.identity

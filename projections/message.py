@@ -163,28 +163,58 @@ class Message:
 
 def apply_event(message: Message | None, said: Said) -> tuple[Message, Step]:
     """Applies one event. Returns the message as it is now (the same object, changed, or a new one for its first event), and what the
-    event did. Events of one message may be given in any order, each position once."""
+    event did. Events of one message may be given in any order, each position once.
+
+    It runs for every event of the log, and a call costs as much as the work of its parts: therefore it is written in one piece.
+    """
     fact = fact_of(said.status, said.error_code, said.raw_dlr_done_date, said.received_at, said.error_message)
     if message is None:
         step = beginning().step(fact)
         return Message(said, step, step.standing.decide(said.received_at - MAX_BEFORE)), step
-    before, was = message.standing, message.decision
+    before, was, received_at = message.standing, message.decision, said.received_at
     step = before.step(fact)
     after = step.standing
-    _update_times(message, said.received_at, fact.status)
+    if received_at < message.first_received_at:
+        message.first_received_at = received_at
+    elif received_at > message.last_received_at:
+        message.last_received_at = received_at
     now = after.decision
     assert now is not None
-    if after.earliest is not None:
+    if after.earliest is not None and after.earliest < message.first_received_at:
+        # Hardly any date is earlier than its message: the lower bound need not be worked out for the others.
         now = after.decide(message.first_received_at - MAX_BEFORE)
-        if was is not before.decision or now is not after.decision:
-            step = Step(fact, kind_between(fact, before, after, was, now), after)
+    if was is not before.decision or now is not after.decision:
+        step = Step(fact, kind_between(fact, before, after, was, now), after)
     message.standing = after
-    _update_decision(message, said, fact, was, now)
-    _update_route(message, said, fact)
+    message.decision = now
+    position = said.position
+    if fact.phase == OUTCOME_PHASE and (message.places is not None or was.fact.phase == OUTCOME_PHASE):
+        _remember_place(message, said, fact, was)
+    if message.places is not None and now.fact.phase == OUTCOME_PHASE:
+        place = min(message.places[identity] for identity in now.identities if identity in message.places)
+        message.decided_by, message.raw_dlr_done_date = place
+    elif fact.identity == now.fact.identity and (fact.identity != was.fact.identity or position < message.decided_by):
+        message.decided_by, message.raw_dlr_done_date = position, said.raw_dlr_done_date
+    if (
+        said.to_address == message.to_address
+        and said.from_address == message.from_address
+        and said.messaging_service_sid == message.messaging_service_sid
+        and said.channel == message.channel
+    ):
+        # The usual case: nothing differs, and the greater fact vouches for it.
+        if fact.order > message.route_fact.order:
+            message.route_fact = fact
+    else:
+        _choose_route(message, said, fact)
+    if fact.status == "sent":
+        if message.sent_at is None or received_at < message.sent_at:
+            message.sent_at = received_at
+    elif fact.status == "delivered" and (message.delivered_at is None or received_at < message.delivered_at):
+        message.delivered_at = received_at
     message.event_count += 1
     message.effects_seen |= EFFECT_BITS[step.kind.effect]
-    if said.position > message.last_position:  # noqa: PLR1730  # runs for every event of the log, and a call is dear
-        message.last_position = said.position
+    if position > message.last_position:  # noqa: PLR1730  # runs for every event of the log, and a call is dear
+        message.last_position = position
     return message, step
 
 
@@ -196,19 +226,6 @@ def fold(events: Iterable[Said]) -> tuple[Message | None, list[Step]]:
         message, step = apply_event(message, said)
         steps.append(step)
     return message, steps
-
-
-def _update_decision(message: Message, said: Said, fact: Fact, was: Decision, now: Decision) -> None:
-    """The greatest fact decides; of several events that state it, the first in the log."""
-    if fact.phase == OUTCOME_PHASE and (message.places is not None or was.fact.phase == OUTCOME_PHASE):
-        _remember_place(message, said, fact, was)
-    message.decision = now
-    if message.places is not None and now.fact.phase == OUTCOME_PHASE:
-        places = message.places
-        place = min(places[identity] for identity in now.identities if identity in places)
-        message.decided_by, message.raw_dlr_done_date = place
-    elif fact.identity == now.fact.identity and (fact.identity != was.fact.identity or said.position < message.decided_by):
-        message.decided_by, message.raw_dlr_done_date = said.position, said.raw_dlr_done_date
 
 
 def _remember_place(message: Message, said: Said, fact: Fact, was: Decision) -> None:
@@ -225,19 +242,9 @@ def _remember_place(message: Message, said: Said, fact: Fact, was: Decision) -> 
         message.places = {identity: place for identity, place in places.items() if identity in candidates}
 
 
-def _update_route(message: Message, said: Said, fact: Fact) -> None:
+def _choose_route(message: Message, said: Said, fact: Fact) -> None:
     """Addresses come, all together, from the greatest fact among the events that name the recipient, without regard to dates: sender
     and channel may differ between callbacks (RCS that fell back to SMS), and some callbacks lack ``To``."""
-    if (
-        said.to_address == message.to_address
-        and said.from_address == message.from_address
-        and said.messaging_service_sid == message.messaging_service_sid
-        and said.channel == message.channel
-    ):
-        # The usual case: nothing differs, and the greater fact vouches for it.
-        if fact is not message.route_fact and fact.order > message.route_fact.order:
-            message.route_fact = fact
-        return
     offered = (said.to_address is not None, fact.order, *_texts(said))
     current = (message.to_address is not None, message.route_fact.order, *_texts(message))
     if offered > current:
@@ -252,15 +259,3 @@ def _texts(source: Said | Message) -> tuple[str, ...]:
         source.messaging_service_sid or "",
         source.channel,
     )
-
-
-def _update_times(message: Message, received_at: datetime, status: str) -> None:
-    if received_at < message.first_received_at:
-        message.first_received_at = received_at
-    elif received_at > message.last_received_at:
-        message.last_received_at = received_at
-    if status == "sent":
-        if message.sent_at is None or received_at < message.sent_at:
-            message.sent_at = received_at
-    elif status == "delivered" and (message.delivered_at is None or received_at < message.delivered_at):
-        message.delivered_at = received_at

@@ -169,4 +169,4 @@ def _effect(fact: Fact, was: Decision | None, now: Decision, *, is_new: bool) ->
         return "corrected"
     if now.fact.identity == was.fact.identity:
         return "late" if is_new else "duplicate"
-    return "decided" if fact.identity in now.identities else "late"
+    return "decided" if fact.identity == now.fact.identity or fact.identity in now.identities else "late"

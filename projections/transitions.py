@@ -70,18 +70,17 @@ class Messages:
         When this raises, or its batch was not committed, the instance is of no further use.
         """
         known = self._known
-        self._load_missing({(said.account_sid or "", said.message_sid) for said in events} - known.keys())
+        keys: list[Key] = [(said.account_sid or "", said.message_sid) for said in events]
+        self._load_missing(set(keys) - known.keys())
         changed: dict[Key, Message] = {}
         transitions: list[Transition] = []
-        for said in events:
-            key = (said.account_sid or "", said.message_sid)
+        for key, said in zip(keys, events, strict=True):
             message, step = apply_event(known.get(key), said)
             known[key] = changed[key] = message
             transitions.append(
                 Transition(
                     said.position,
-                    key[0],
-                    said.message_sid,
+                    *key,
                     said.received_at,
                     step.kind,
                     message.channel,
