@@ -60,6 +60,7 @@ APART: dict[str, Any] = {
 
 TOGETHER: dict[str, Any] = {
     "position": 2,
+    "account_sid": "AC2",
     "message_sid": "SM2",
     "received_at": NOON + timedelta(days=1),
     "sent_at": NOON + timedelta(days=1),
