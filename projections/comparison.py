@@ -27,8 +27,10 @@ class TableDifferences(msgspec.Struct, frozen=True):
     """Rows that both have, with other values."""
     columns: dict[str, int]
     """In how many of these each column differs, columns that do only."""
+    kinds: dict[str, int]
+    """In how many rows which columns differ: by their names, ``missing`` or ``added``. The ten rarest."""
     examples: list[Example]
-    """The first ten by key."""
+    """Up to three of each kind, the rarest kind first; of a kind the first by key."""
 
     @property
     def rows(self) -> int:

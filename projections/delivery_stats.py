@@ -4,7 +4,7 @@ The minute is that of the event's own time, ``received_at``, so events that come
 without the projector) count where they belong. A count is of messages that were first said to have reached a status, with the event
 that said so first, each message once a status; ``read`` counts as delivered where that was not said before. A message whose outcome is
 corrected later counts in the minutes of both outcomes, and as ``corrected`` in the second. So sums over all minutes equal the counters
-of ``metric_counters``. A latency belongs to the minute in which the first ``delivered`` reached us, whichever event completed the pair.
+of ``metric_counters``. Events with an inbound status (``receiving``, ``received``) count nowhere. A latency belongs to the minute in which the first ``delivered`` reached us, whichever event completed the pair.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +21,7 @@ from projections.reached import completes_delivery, latency_of, reached_by
 from projections.transitions import Batch, Likeness, Transition
 from tracker.database.queries import query
 from tracker.log.packing import PackedArray, pack_datetimes, pack_int8, pack_text
+from tracker.twilio.statuses import direction_of
 
 CountName = Literal["messages", "sent", "delivered", "undelivered", "failed", "read", "errors", "corrected"]
 
@@ -65,7 +66,7 @@ class DeliveryStats:
     """Adds to the minutes that a batch concerns."""
 
     name = "delivery_stats"
-    version = 1
+    version = 2
     tables = ("delivery_stats", "delivery_latency")
 
     def fold(self, batch: Batch) -> StatsChanges:
@@ -142,13 +143,15 @@ def _kind_of(likeness: Likeness, event: Transition) -> _Kind:
 
 
 def _kind(event: Transition) -> _Kind:
-    names: list[CountName] = [*reached_by(event)]
-    if event.kind.status_before is None:
-        names.append("messages")
-    if event.kind.new_error_code:
-        names.append("errors")
-    if event.kind.effect == "corrected":
-        names.append("corrected")
+    names: list[CountName] = []
+    if direction_of(event.kind.status) == "outbound":
+        names += reached_by(event)
+        if event.kind.status_before is None:
+            names.append("messages")
+        if event.kind.new_error_code:
+            names.append("errors")
+        if event.kind.effect == "corrected":
+            names.append("corrected")
     return _Kind(
         channel_label(event.channel),
         event.country or "",

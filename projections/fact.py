@@ -1,45 +1,70 @@
-"""What one event says about how far its message came, and which of two such facts decides.
+"""A fact: what one event states about how far its message came, without when and how often.
 
-A message's state is a function of the set of its events: what was said decides, never when it came. Each fact has a key, and the
-greatest key decides: (phase, carrier's done date, strength of the outcome, has an error code, error code). No done date sorts
-below any. So a late ``sent`` never undoes ``delivered``; between two outcomes the carrier's later word wins, and without dates
-``delivered`` wins over ``undelivered``; an error code said once is not erased by a repetition without it.
+Facts of one status are ordered. A greater one has the later carrier date, then an error code, then the greater code. The further parts
+of the order only make it total, so that the greatest fact of a set does not depend on the order in which the set was built.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
-from tracker.twilio.done_date import credible_done_date
-from tracker.twilio.statuses import OUTCOMES, PHASES, UNKNOWN_PHASE, normalise
+from tracker.twilio.done_date import is_ahead, parse_done_date
+from tracker.twilio.statuses import OUTCOME_PHASE, OUTCOMES, PHASES, UNKNOWN_PHASE, normalise
 
-Key = tuple[int, str, int, bool, int, str, str]
+Detail = tuple[bool, int, str, bool, str, datetime, bool]
+"""How facts of one status compare apart from credible dates: has a code, its number, its text, has a message, the message, the date as
+stated, whether it is not ahead."""
+
+_NO_DATE: Final = datetime.min.replace(tzinfo=UTC)
+
+_MAX_DIGITS: Final = 18
+"""Longest code that is compared as a number."""
 
 
 class Fact:
-    """A status with its error code and done date. Equal when all three are, which ``identity`` says in one text."""
+    """A status with its error code, carrier date and error message. Equal when all of these are, which ``identity`` says in one text."""
 
-    __slots__ = ("done_date", "error_code", "identity", "key", "phase", "status")
+    __slots__ = ("detail", "done_at", "error_code", "error_message", "identity", "is_ahead", "order", "phase", "rank", "status")
 
-    def __init__(self, status: str, error_code: str, done_date: str) -> None:
+    def __init__(
+        self, status: str, error_code: str, done_at: datetime | None, error_message: str, *, is_ahead: bool
+    ) -> None:
         self.status = status
         """As ``PHASES`` spells it."""
         self.error_code = error_code
         """Empty when none was given."""
-        self.done_date = done_date
-        """YYMMDDhhmm; empty when there was none, or one that cannot be believed."""
-        # NUL separates, because no text that PostgreSQL holds has it.
-        self.identity = f"{status}\0{error_code}\0{done_date}"
+        self.error_message = error_message
+        """Twilio's text about the failure; empty when none was given."""
         self.phase = PHASES.get(status, UNKNOWN_PHASE)
-        self.key: Key = (
-            self.phase,
-            done_date,
-            OUTCOMES.get(status, 0),
+        self.rank = (self.phase, OUTCOMES.get(status, 0), status)
+        """How statuses compare, apart from superseded outcomes."""
+        self.done_at = done_at if self.phase == OUTCOME_PHASE else None
+        """The carrier date, read as UTC. None when there was none that can be parsed, and of a status that is no outcome: Twilio sends
+        dates with outcomes, and only these are compared by date."""
+        self.is_ahead = is_ahead and self.done_at is not None
+        """Whether the date lies so far after ``received_at`` that only another event that states it can make it credible."""
+        self.identity = self._identity(is_ahead=self.is_ahead)
+        self.detail: Detail = (
             error_code != "",
-            _number(error_code),
+            code_number(error_code),
             error_code,
-            # No two different facts compare equal, so the greatest is one whatever order they came in.
-            status,
+            error_message != "",
+            error_message,
+            self.done_at or _NO_DATE,
+            not self.is_ahead,
         )
+        self.order = (self.rank, self.detail)
+        """How facts of any status compare without regard to credible dates."""
+
+    @property
+    def twin(self) -> str:
+        """The identity of the fact that differs only in ``is_ahead``: the same callback, received at another moment."""
+        return self._identity(is_ahead=not self.is_ahead)
+
+    def _identity(self, *, is_ahead: bool) -> str:
+        # NUL separates, because no text that PostgreSQL holds has it.
+        stated = "" if self.done_at is None else self.done_at.isoformat()
+        return f"{self.status}\0{self.error_code}\0{stated}\0{'ahead' if is_ahead else ''}\0{self.error_message}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fact) and self.identity == other.identity
@@ -47,27 +72,35 @@ class Fact:
     def __hash__(self) -> int:
         return hash(self.identity)
 
-    def repeats(self, other: "Fact") -> bool:
-        """Whether this says nothing that ``other`` did not say: the same status, and no new code or date."""
-        return (
-            self.status == other.status
-            and self.error_code in {"", other.error_code}
-            and self.done_date in {"", other.done_date}
-        )
+
+def fact_of(
+    status: str,
+    error_code: str | None,
+    raw_done_date: str | None,
+    received_at: datetime,
+    error_message: str | None = None,
+) -> Fact:
+    """Builds the fact that an event states. received_at: when the event reached us, aware."""
+    if raw_done_date is None:
+        return _fact(status, error_code, None, error_message, False)
+    done_at = parse_done_date(raw_done_date)
+    ahead = done_at is not None and is_ahead(done_at, received_at)
+    return _fact(status, error_code, raw_done_date, error_message, ahead)
 
 
-def fact_of(status: str, error_code: str | None, raw_done_date: str | None, received_at: datetime) -> Fact:
-    """The fact that an event states."""
-    if raw_done_date is not None and credible_done_date(raw_done_date, received_at) is None:
-        raw_done_date = None
-    return _fact(status, error_code, raw_done_date)
+def code_number(error_code: str) -> int:
+    """The code as a number, -1 for a text that is none. Bounded, because a code may be any text."""
+    return int(error_code) if len(error_code) <= _MAX_DIGITS and error_code.isascii() and error_code.isdigit() else -1
 
 
 @lru_cache(maxsize=65536)
-def _fact(status: str, error_code: str | None, done_date: str | None) -> Fact:
-    return Fact(normalise(status), error_code or "", done_date or "")
-
-
-def _number(error_code: str) -> int:
-    """The code as a number, -1 for none that is one. Bounded, because a code is any text."""
-    return int(error_code) if len(error_code) <= 18 and error_code.isascii() and error_code.isdigit() else -1  # noqa: PLR2004
+def _fact(
+    status: str,
+    error_code: str | None,
+    raw_done_date: str | None,
+    error_message: str | None,
+    ahead: bool,  # noqa: FBT001  # positional, because it is called for every event and a keyword is dear
+) -> Fact:
+    return Fact(
+        normalise(status), error_code or "", parse_done_date(raw_done_date), error_message or "", is_ahead=ahead
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from projections.message import Said
+from projections.message import Key, Said
 from projections.projection import Connection, Projection
 from projections.runner import explain, is_poison, read_earlier_events
 from projections.transitions import Messages
@@ -79,21 +79,21 @@ class EarlierEvents:
         self._connection = connection
         self._bits = bytearray(_FILTER_BYTES) if from_start else None
 
-    def __call__(self, message_sids: Sequence[str], until: int) -> Iterable[Said]:
-        """The events of these messages up to and including a position."""
+    def __call__(self, keys: Sequence[Key], until: int) -> Iterable[Said]:
+        """Reads the events of these messages up to and including a position."""
         if self._bits is not None:
-            message_sids = [message_sid for message_sid in message_sids if self._was_seen(self._bits, message_sid)]
-        return read_earlier_events(self._connection, message_sids, until) if message_sids else ()
+            keys = [key for key in keys if self._was_seen(self._bits, key)]
+        return read_earlier_events(self._connection, keys, until) if keys else ()
 
     def remember(self, events: Iterable[Said]) -> None:
         """These events were seen without being asked for: the very first ones."""
         if self._bits is not None:
             for said in events:
-                self._was_seen(self._bits, said.message_sid)
+                self._was_seen(self._bits, (said.account_sid or "", said.message_sid))
 
     @staticmethod
-    def _was_seen(bits: bytearray, message_sid: str) -> bool:
-        place = hash(message_sid) & _FILTER_MASK
+    def _was_seen(bits: bytearray, key: Key) -> bool:
+        place = hash(key) & _FILTER_MASK
         bit = 1 << (place & 7)
         seen = bits[place >> 3] & bit
         bits[place >> 3] |= bit

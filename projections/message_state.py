@@ -1,6 +1,7 @@
 """The projection ``message_state``: one row a message, its current state."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from projections.message import Message
 from projections.projection import Connection
@@ -14,7 +15,7 @@ class MessageState:
     """Rewrites the row of each message that a batch concerns."""
 
     name = "message_state"
-    version = 1
+    version = 2
     tables = ("message_state",)
 
     def fold(self, batch: Batch) -> dict[str, PackedArray]:
@@ -31,8 +32,9 @@ class MessageState:
 
 
 def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
-    standings = [message.standing for message in messages]
-    statuses = [standing.decided.status for standing in standings]
+    decisions = [message.decision for message in messages]
+    statuses = [decision.status for decision in decisions]
+    summaries = [message.standing.summary for message in messages]
     return {
         "message_sids": pack_text([message.message_sid for message in messages]),
         "account_sids": pack_few([message.account_sid for message in messages]),
@@ -43,7 +45,7 @@ def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
         "countries": pack_few([message.country for message in messages]),
         "statuses": pack_few(statuses),
         "finals": pack_bool([status in FINAL for status in statuses]),
-        "error_codes": pack_few([standing.error_code for standing in standings]),
+        "error_codes": pack_few([decision.error_code for decision in decisions]),
         "raw_dlr_done_dates": pack_few([message.raw_dlr_done_date for message in messages]),
         "decided_bys": pack_int8([message.decided_by for message in messages]),
         "event_counts": pack_int8([message.event_count for message in messages]),
@@ -52,7 +54,19 @@ def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
         "sent_ats": pack_datetimes([message.sent_at for message in messages]),
         "delivered_ats": pack_datetimes([message.delivered_at for message in messages]),
         "last_positions": pack_int8([message.last_position for message in messages]),
+        "conflicts": pack_bool([message.standing.has_conflict for message in messages]),
+        "error_codes_seen": pack_few([_array(summary.codes) for summary in summaries]),
+        "error_codes_truncated": pack_bool([summary.has_more_codes for summary in summaries]),
+        "error_messages": pack_few([decision.error_message for decision in decisions]),
+        "effects_seen": pack_int8([message.effects_seen for message in messages]),
     }
+
+
+@lru_cache(maxsize=4096)
+def _array(texts: tuple[str, ...]) -> str:
+    """Renders texts as PostgreSQL writes an array of them."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 MESSAGE_STATE = MessageState()

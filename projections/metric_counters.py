@@ -6,10 +6,12 @@ A row is a series. Each batch adds what it counts, in the transaction that moves
   read counts as delivered where that was not said before. The labels are the message's, as it is known at that event.
 * ``twilio_message_errors_total`` {error_code, channel}: messages first said to have that code, each once a code, whatever the status.
 * ``twilio_message_delivery_seconds`` {channel, le}: latencies in one bucket alone; their sum is in ``…_sum`` {channel}.
-* ``twilio_status_events_total`` {status, effect}: every event.
+* ``twilio_status_events_total`` {status, effect}: every event of an outbound message.
 * ``twilio_failed_message_fees_usd_total`` {}: the fee of each message, when it is first said to have failed, unless that event's code
   is exempt. A code that comes later changes nothing: a counter never goes down.
 * ``twilio_messages_open`` {status}: a gauge, the messages that have this status, which is not final.
+
+Events with an inbound status (``receiving``, ``received``) count in none of them: they are about messages that were sent to us.
 """
 
 from bisect import bisect_left
@@ -29,7 +31,7 @@ from projections.transitions import Batch, Likeness, Transition
 from tracker.database.queries import query
 from tracker.log.packing import pack_datetimes, pack_int8, pack_text
 from tracker.twilio.error_codes import FAILED_FEE_USD, failed_fee_applies, metric_label
-from tracker.twilio.statuses import FINAL
+from tracker.twilio.statuses import FINAL, direction_of
 
 BUCKETS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
 """Upper bounds of the buckets of ``twilio_message_delivery_seconds``, in seconds; one more has none."""
@@ -68,7 +70,7 @@ class MetricCounters:
     """Adds to the series that a batch concerns."""
 
     name = "metric_counters"
-    version = 1
+    version = 2
     tables = ("metric_counters",)
 
     def fold(self, batch: Batch) -> dict[Series, Change]:
@@ -136,18 +138,25 @@ def _counted_by(likeness: Likeness, event: Transition) -> Sequence[tuple[Series,
 def _count(event: Transition) -> Iterator[tuple[Series, Decimal]]:
     """The series that count an event, but for latencies, and what it adds to each."""
     did, channel = event.kind, channel_label(event.channel)
-    yield _series("twilio_status_events_total", status=status_label(did.status), effect=did.effect), _ONE
     if did.status_before != did.status_after:
-        if did.status_before is not None and did.status_before not in FINAL:
+        if did.status_before is not None and _is_open(did.status_before):
             yield _series("twilio_messages_open", status=status_label(did.status_before)), -_ONE
-        if did.status_after not in FINAL:
+        if _is_open(did.status_after):
             yield _series("twilio_messages_open", status=status_label(did.status_after)), _ONE
+    if direction_of(did.status) == "inbound":
+        return
+    yield _series("twilio_status_events_total", status=status_label(did.status), effect=did.effect), _ONE
     for status in reached_by(event):
         yield _series(f"twilio_messages_{status}_total", channel=channel, country=country_label(event.country)), _ONE
     if did.reached and did.status == "failed" and failed_fee_applies(did.error_code):
         yield _series("twilio_failed_message_fees_usd_total"), _FEE
     if did.error_code and did.new_error_code:
         yield _series("twilio_message_errors_total", error_code=metric_label(did.error_code), channel=channel), _ONE
+
+
+def _is_open(status: str) -> bool:
+    """Whether an outcome of a message with this status is waited for. Of one that was sent to us none is."""
+    return status not in FINAL and direction_of(status) == "outbound"
 
 
 def _add_latencies(changes: _Changes, group: Sequence[Transition]) -> None:

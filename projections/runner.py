@@ -5,7 +5,7 @@ position are taken on together, in one transaction. One that has fallen behind i
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from psycopg.rows import TupleRow
 
-from projections.message import Said
+from projections.message import Key, Said
 from projections.projection import Projection
 from projections.transitions import Messages
 from tracker.database.queries import query
@@ -29,6 +29,8 @@ RUNNER_LOCK = 0x7477_0002
 BATCH_EVENTS = 5_000
 """Events in one transaction at most."""
 
+HISTORY_ROWS = 5_000
+"""Earlier events in memory at a time."""
 
 _NEW_SAID = cast("Callable[[Sequence[Any]], Said]", partial(tuple.__new__, Said))
 
@@ -201,6 +203,7 @@ class Runner:
                     "projection.stopped",
                     projection=projection.name,
                     position=said.position,
+                    account_sid=said.account_sid,
                     message_sid=said.message_sid,
                 )
                 return
@@ -220,8 +223,8 @@ class Runner:
             query("stop_projection"), {"name": projection.name, "position": position, "reason": reason[:1000]}
         )
 
-    def _load_history(self, message_sids: Sequence[str], until: int) -> list[Said]:
-        return read_earlier_events(self._connection, message_sids, until)
+    def _load_history(self, keys: Sequence[Key], until: int) -> Iterator[Said]:
+        return read_earlier_events(self._connection, keys, until)
 
 
 def explain(error: Exception) -> str:
@@ -248,10 +251,20 @@ def read_share(connection: psycopg.Connection[TupleRow], after: int, until: int,
 
 
 def read_earlier_events(
-    connection: psycopg.Connection[TupleRow], message_sids: Sequence[str], until: int
-) -> list[Said]:
-    """The events of some messages up to and including a position, in log order."""
-    return _select(connection, "read_earlier_events", {"message_sids": pack_text(message_sids), "until": until})
+    connection: psycopg.Connection[TupleRow], keys: Sequence[Key], until: int
+) -> Iterator[Said]:
+    """Reads the events of some messages up to and including a position, in log order.
+
+    A message may have any number of events, so no more than HISTORY_ROWS are in memory at a time. The connection runs nothing else
+    until the last one has been read.
+    """
+    wanted = set(keys)
+    parameters = {"message_sids": pack_text(sorted({message_sid for _, message_sid in keys})), "until": until}
+    cursor = connection.cursor(row_factory=_said_row)
+    for said in cursor.stream(query("read_earlier_events"), parameters, binary=True, size=HISTORY_ROWS):
+        # Another account may have a message with this SID.
+        if (said.account_sid or "", said.message_sid) in wanted:
+            yield said
 
 
 def contiguous(events: list[Said], after: int) -> list[Said]:

@@ -1,24 +1,28 @@
-"""What has been said of a message, and what one more fact changes in that.
+"""Standings: what was stated about a message, and what one more fact changes in that.
 
-Thousands of messages go the same way: queued, sent, delivered in the same minute. What a fact does depends on what was said before and on
-nothing else, not on the message, its events' positions or their times. So it is worked out once: a standing remembers the steps that
-lead on from it, and messages that go the same way share their standings.
+Thousands of messages go the same way: queued, sent, delivered in the same minute. What a fact does depends on what was stated before,
+and hardly ever on anything else. So it is worked out once: a standing remembers the steps that lead on from it, and messages that go
+the same way share their standings.
 """
 
-from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, Literal
 
+from projections.decision import Decision, decide
 from projections.fact import Fact
+from projections.summary import EMPTY, Summary
 from tracker.twilio.statuses import FINAL, UNKNOWN_PHASE
 
 Effect = Literal["decided", "late", "duplicate", "corrected", "unknown"]
 """What an event did when it came. decided: the state is now what it says. corrected: the same, and a final outcome was changed by
-it. late: it says something new about what has passed. duplicate: it says nothing that was not said before. unknown: its status is
-none that we know."""
+it. late: it adds to what is remembered and does not decide. duplicate: it adds nothing. unknown: its status is none that we know."""
 
 MAX_STEPS: Final = 20_000
 """Steps that are remembered, under a kilobyte each; done dates make ever new ones."""
+
+MAX_FACTS: Final = 12
+"""Facts of a message whose steps are remembered. Few messages have more, and hardly any two of these go the same way."""
 
 MAX_KINDS: Final = 10_000
 """Kinds that are remembered: statuses and codes may be any text."""
@@ -62,95 +66,87 @@ kind_of = lru_cache(maxsize=MAX_KINDS)(Kind)
 class Step:
     """What a fact does to a standing."""
 
-    __slots__ = ("confirms", "decides", "fact", "kind", "standing")
+    __slots__ = ("fact", "kind", "standing")
 
-    def __init__(self, fact: Fact, kind: Kind, standing: "Standing", *, decides: bool, confirms: bool) -> None:
+    def __init__(self, fact: Fact, kind: Kind, standing: "Standing") -> None:
         self.fact = fact
         self.kind = kind
+        """As long as every date of the message lies above the lower bound of credible dates."""
         self.standing = standing
         """The one that it leads to."""
-        self.decides = decides
-        """Whether this fact decides now, and did not before."""
-        self.confirms = confirms
-        """Whether it did before."""
 
 
 class Standing:
-    """The facts that were stated, and what follows from them. Never changed."""
+    """A summary of the facts that were stated, and what follows from it. Never changed."""
 
-    __slots__ = ("_decided", "_steps", "error_code", "facts")
+    __slots__ = ("_size", "_steps", "decision", "earliest", "has_conflict", "has_dates", "summary")
 
-    def __init__(self, facts: Mapping[str, Fact], decided: Fact | None) -> None:
-        """facts: by identity. decided: the greatest; None when there are none."""
-        self.facts = facts
-        self._decided = decided
-        self.error_code = None if decided is None else _error_code(facts.values(), decided)
-        """Of the message; None when there is none."""
+    def __init__(self, summary: Summary, size: int) -> None:
+        """size: facts that led here, each of which changed something."""
+        self.summary = summary
+        self.decision = None if summary is EMPTY else decide(summary)
+        """As long as every date of the message lies above the lower bound of credible dates. None when nothing was stated."""
+        self.earliest = summary.earliest
+        """The earliest date that was stated; None when there was none."""
+        reported = {"delivered" if status == "read" else status for status in summary.statuses if status in FINAL}
+        self.has_conflict = len(reported) > 1
+        """Whether two different outcomes were reported. Reading confirms a delivery."""
+        self._size = size
         self._steps: dict[str, Step] = {}
 
-    @property
-    def decided(self) -> Fact:
-        """The fact that decides. There must be one."""
-        assert self._decided is not None
-        return self._decided
+    def decide(self, not_before: datetime) -> Decision:
+        """The decision when a date is credible from a moment on. There must be a fact."""
+        assert self.decision is not None
+        if self.earliest is None or self.earliest >= not_before:
+            return self.decision
+        return decide(self.summary, not_before)
 
     def step(self, fact: Fact) -> Step:
         """What happens when this fact is stated, for the first time or again."""
         try:
             return self._steps[fact.identity]
         except KeyError:
-            return self._remember(self._work_out(fact))
-
-    def _remember(self, step: Step) -> Step:
-        self._steps[step.fact.identity] = step
-        _memory.count_step()
+            step = self._work_out(fact)
+        if self._size < MAX_FACTS:
+            self._steps[fact.identity] = step
+            _memory.count_step()
         return step
 
     def _work_out(self, fact: Fact) -> Step:
-        before = self._decided
-        if fact.identity in self.facts:
-            assert before is not None
-            effect: Effect = "unknown" if fact.phase == UNKNOWN_PHASE else "duplicate"
-            stays = before.status
-            kind = kind_of(
-                fact.status,
-                fact.error_code,
-                effect,
-                reached=False,
-                new_error_code=False,
-                status_before=stays,
-                status_after=stays,
-            )
-            return Step(fact, kind, self, decides=False, confirms=fact.identity == before.identity)
-        known = self.facts.values()
-        reached = all(other.status != fact.status for other in known)
-        new_error_code = fact.error_code != "" and all(other.error_code != fact.error_code for other in known)
-        decides = before is None or fact.key > before.key
-        after = Standing({**self.facts, fact.identity: fact}, fact if decides else before)
-        kind = kind_of(
-            fact.status,
-            fact.error_code,
-            _effect(fact, before, known, reached),
-            reached,
-            new_error_code,
-            None if before is None else before.status,
-            after.decided.status,
-        )
-        return Step(fact, kind, after, decides=decides, confirms=False)
+        summary = self.summary.add(fact)
+        after = self if summary is self.summary else Standing(summary, self._size + 1)
+        assert after.decision is not None
+        return Step(fact, kind_between(fact, self, after, self.decision, after.decision), after)
+
+
+def kind_between(
+    fact: Fact, before: Standing, after: Standing, was: Decision | None, now: Decision
+) -> Kind:
+    """What a fact did that led from one standing to another. was, now: the decisions; None: it was the first fact."""
+    new_code = fact.error_code != "" and fact.error_code not in before.summary.codes
+    return kind_of(
+        fact.status,
+        fact.error_code,
+        _effect(fact, was, now, is_new=after is not before),
+        reached=fact.status not in before.summary.statuses and fact.status in after.summary.statuses,
+        new_error_code=new_code and fact.error_code in after.summary.codes,
+        status_before=None if was is None else was.status,
+        status_after=now.status,
+    )
 
 
 class _Memory:
     """Where all messages begin, and how much has been remembered from there on."""
 
     def __init__(self) -> None:
-        self.beginning = Standing({}, None)
+        self.beginning = Standing(EMPTY, 0)
         self._steps = 0
 
     def count_step(self) -> None:
-        """Begin anew when there are too many. Messages that are under way keep their standings."""
+        """Begins anew when there are too many. Messages that are under way keep their standings."""
         self._steps += 1
         if self._steps > MAX_STEPS:
-            self.beginning = Standing({}, None)
+            self.beginning = Standing(EMPTY, 0)
             self._steps = 0
 
 
@@ -158,32 +154,19 @@ _memory = _Memory()
 
 
 def beginning() -> Standing:
-    """Of a message of which nothing was said."""
+    """The standing of a message about which nothing was stated."""
     return _memory.beginning
 
 
-def _effect(fact: Fact, before: Fact | None, known: Iterable[Fact], reached: bool) -> Effect:
-    """Of a fact that was not stated before."""
+def _effect(fact: Fact, was: Decision | None, now: Decision, *, is_new: bool) -> Effect:
+    """is_new: whether the fact changed the summary."""
     if fact.phase == UNKNOWN_PHASE:
         return "unknown"
-    if before is None:
+    if was is None:
         return "decided"
-    if not reached and any(fact.repeats(other) for other in known):
-        return "duplicate"
-    if fact.key < before.key:
-        return "late"
-    # Reading confirms a delivery; everything else that replaces an outcome changes it.
-    changes_outcome = (
-        before.status in FINAL
-        and fact.status != before.status
-        and (before.status, fact.status) != ("delivered", "read")
-    )
-    return "corrected" if changes_outcome else "decided"
-
-
-def _error_code(facts: Iterable[Fact], decided: Fact) -> str | None:
-    """The deciding fact's code or, when it has none, the one that was said last of the same status: a repetition that brings a
-    date but no code erases nothing."""
-    # The deciding fact is the greatest of them if it has a code.
-    coded = [fact for fact in facts if fact.status == decided.status and fact.error_code]
-    return max(coded, key=lambda fact: fact.key).error_code if coded else None
+    # Reading confirms a delivery; every other change of an outcome corrects it.
+    if was.status in FINAL and now.status != was.status and (was.status, now.status) != ("delivered", "read"):
+        return "corrected"
+    if now.fact.identity == was.fact.identity:
+        return "late" if is_new else "duplicate"
+    return "decided" if fact.identity == now.fact.identity or fact.identity in now.identities else "late"

@@ -11,20 +11,22 @@ from datetime import datetime
 
 import msgspec
 
-from projections.message import Message, Said, take_in
+from projections.message import Key, Message, Said, apply_event
 from projections.standing import Kind
 
 MAX_MESSAGES = 40_000
 """Messages kept in memory at most, about a kilobyte each."""
 
-LoadHistory = Callable[[Sequence[str], int], Iterable[Said]]
-"""The events of these messages up to and including a position, in log order."""
+LoadHistory = Callable[[Sequence[Key], int], Iterable[Said]]
+"""Reads the events of these messages up to and including a position, in log order."""
 
 
 class Transition(msgspec.Struct, gc=False, frozen=True):
     """One event and what it changed, as of the moment when it was taken in."""
 
     position: int
+    account_sid: str
+    """Empty where the event names none."""
     message_sid: str
     received_at: datetime
     kind: Kind
@@ -60,7 +62,7 @@ class Messages:
         self.position = position
         self._load_history = load_history
         self._max_messages = max_messages
-        self._known: dict[str, Message] = {}
+        self._known: dict[Key, Message] = {}
 
     def advance(self, events: Sequence[Said]) -> Batch:
         """Take in the next events, which must follow ``position`` without a gap.
@@ -68,17 +70,17 @@ class Messages:
         When this raises, or its batch was not committed, the instance is of no further use.
         """
         known = self._known
-        self._load_missing({said.message_sid for said in events} - known.keys())
-        changed: dict[str, Message] = {}
+        keys: list[Key] = [(said.account_sid or "", said.message_sid) for said in events]
+        self._load_missing(set(keys) - known.keys())
+        changed: dict[Key, Message] = {}
         transitions: list[Transition] = []
-        for said in events:
-            message_sid = said.message_sid
-            message, step = take_in(known.get(message_sid), said)
-            known[message_sid] = changed[message_sid] = message
+        for key, said in zip(keys, events, strict=True):
+            message, step = apply_event(known.get(key), said)
+            known[key] = changed[key] = message
             transitions.append(
                 Transition(
                     said.position,
-                    message_sid,
+                    *key,
                     said.received_at,
                     step.kind,
                     message.channel,
@@ -93,15 +95,16 @@ class Messages:
         self._forget_oldest()
         return Batch(transitions, list(changed.values()))
 
-    def _load_missing(self, message_sids: set[str]) -> None:
-        if self.position == 0 or not message_sids:
+    def _load_missing(self, keys: set[Key]) -> None:
+        if self.position == 0 or not keys:
             return
-        for said in self._load_history(sorted(message_sids), self.position):
-            self._known[said.message_sid] = take_in(self._known.get(said.message_sid), said)[0]
+        for said in self._load_history(sorted(keys), self.position):
+            key = (said.account_sid or "", said.message_sid)
+            self._known[key] = apply_event(self._known.get(key), said)[0]
 
     def _forget_oldest(self) -> None:
         """Keep the half that came last: messages are talked about for a short time."""
         if len(self._known) > self._max_messages:
             surplus = len(self._known) - self._max_messages // 2
-            for message_sid in list(self._known)[:surplus]:
-                del self._known[message_sid]
+            for key in list(self._known)[:surplus]:
+                del self._known[key]

@@ -290,12 +290,15 @@ CREATE TABLE projection_runner (
     CONSTRAINT projection_runner_is_one_row CHECK (only_row)
 );
 
--- The current state of each message. decided_by: position of the event that decides. sent_at, delivered_at: when the first such
--- event reached us.
+-- The current state of each message, by account and SID. account_sid: empty where no event names an account. decided_by: position of
+-- the event that decides. sent_at, delivered_at: when the first such event reached us. has_conflict: two different outcomes were
+-- reported. error_codes_seen: every code that was reported, the 32 smallest; error_codes_truncated: there were more. error_message:
+-- Twilio's text about the failure. effects_seen: a bit for each effect that an event of the message had: 1 decided, 2 late,
+-- 4 duplicate, 8 corrected, 16 unknown.
 -- fillfactor: a message's row is rewritten a few times, mostly within its page.
 CREATE TABLE message_state (
     message_sid text NOT NULL,
-    account_sid text,
+    account_sid text NOT NULL,
     messaging_service_sid text,
     channel text NOT NULL,
     from_address text,
@@ -312,9 +315,16 @@ CREATE TABLE message_state (
     sent_at timestamptz,
     delivered_at timestamptz,
     last_position bigint NOT NULL,
-    CONSTRAINT message_state_pkey PRIMARY KEY (message_sid),
+    has_conflict boolean NOT NULL,
+    error_codes_seen text [] NOT NULL,
+    error_codes_truncated boolean NOT NULL,
+    error_message text,
+    effects_seen smallint NOT NULL,
+    CONSTRAINT message_state_pkey PRIMARY KEY (account_sid, message_sid),
     CONSTRAINT message_state_has_events CHECK (event_count > 0),
-    CONSTRAINT message_state_is_decided_by_an_event CHECK (decided_by BETWEEN 1 AND last_position)
+    CONSTRAINT message_state_is_decided_by_an_event CHECK (decided_by BETWEEN 1 AND last_position),
+    CONSTRAINT message_state_error_codes_are_bounded CHECK (cardinality(error_codes_seen) <= 32),
+    CONSTRAINT message_state_effects_are_known CHECK (effects_seen BETWEEN 0 AND 31)
 ) WITH (fillfactor = 80);
 
 -- The list, newest first.
@@ -335,6 +345,14 @@ CREATE INDEX message_state_from_address_idx ON message_state (from_address, firs
 
 -- The list of one account, newest first: of a subaccount that seldom sends, too.
 CREATE INDEX message_state_account_sid_idx ON message_state (account_sid, first_received_at, message_sid);
+
+-- The messages that ever had an error code, whatever decides now. Most messages have none and are not in it.
+CREATE INDEX message_state_error_codes_seen_idx ON message_state USING gin (error_codes_seen)
+WHERE error_codes_seen <> '{}';
+
+-- The list of messages with conflicting outcomes, newest first. There are few.
+CREATE INDEX message_state_has_conflict_idx ON message_state (first_received_at, message_sid)
+WHERE has_conflict;
 
 -- One row a series. labels: the series' labels as an object. created_at: when the first event that counted here was received, so that
 -- a rebuild gives the same. exemplar_*: the last event that counted here (by position), what it added, when it was received.
@@ -510,7 +528,9 @@ $$;
 -- What differs between public.<table_name> and rebuild.<table_name>, matched by primary key. Returns one JSON object:
 --   missing: how many rows only the live table has; added: only the new one; different: both, with other values;
 --   columns: {name: in how many of the different rows it differs};
---   examples: up to 10 of {key, old, new}: of different rows what differs, of others the whole row and null for the one not there.
+--   kinds: {"missing", "added", or the names of the columns that differ: in how many rows just these do}, the 10 rarest;
+--   examples: up to 3 of each kind, the rarest kind first, as {key, old, new}: of different rows what differs, of others the whole row
+--     and null for the one not there.
 CREATE FUNCTION rebuild.compare(table_name text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     key_names text [];
@@ -528,7 +548,11 @@ BEGIN
     EXECUTE format(
         $statement$
         WITH differing AS MATERIALIZED (
-            SELECT %2$s, live, built
+            SELECT
+                %2$s,
+                live,
+                built,
+                CASE WHEN built IS NULL THEN 'missing' WHEN live IS NULL THEN 'added' ELSE concat_ws(', ', %4$s) END AS kind
             FROM public.%1$I AS live
             FULL JOIN rebuild.%1$I AS built USING (%2$s)
             WHERE ROW(live.*) IS DISTINCT FROM ROW(built.*)
@@ -541,20 +565,31 @@ BEGIN
                 %3$s
             FROM differing
         ),
+        kinds AS MATERIALIZED (
+            SELECT kind, count(*) AS found_rows FROM differing GROUP BY kind ORDER BY found_rows, kind LIMIT 10
+        ),
         examples AS (
             SELECT
                 (SELECT jsonb_object_agg(name, coalesce(old, new) -> name) FROM unnest($1) AS name) AS key,
                 old - same AS old,
                 new - same AS new
-            FROM (SELECT to_jsonb(live) AS old, to_jsonb(built) AS new FROM differing ORDER BY %2$s LIMIT 10) AS found
+            FROM kinds
+            CROSS JOIN LATERAL (
+                SELECT to_jsonb(live) AS old, to_jsonb(built) AS new
+                FROM differing
+                WHERE differing.kind = kinds.kind
+                ORDER BY %2$s LIMIT 3
+            ) AS found
             CROSS JOIN LATERAL (
                 SELECT $1 || array_remove(array_agg(CASE WHEN new -> field.key = field.value THEN field.key END), NULL) AS same
                 FROM jsonb_each(old) AS field
             ) AS unchanged
+            ORDER BY kinds.found_rows, kinds.kind
         )
         SELECT
             jsonb_build_object('missing', missing, 'added', added, 'different', different)
             || jsonb_build_object('columns', to_jsonb(totals) - ARRAY['missing', 'added', 'different'])
+            || jsonb_build_object('kinds', (SELECT coalesce(jsonb_object_agg(kind, found_rows), '{}') FROM kinds))
             || jsonb_build_object('examples', (SELECT coalesce(jsonb_agg(to_jsonb(examples)), '[]') FROM examples))
         FROM totals
         $statement$,
@@ -566,6 +601,12 @@ BEGIN
                     ', count(*) FILTER (WHERE (live).%1$I IS DISTINCT FROM (built).%1$I AND NOT live IS NULL AND NOT built IS NULL) AS %1$I',
                     name
                 ), ''
+            )
+            FROM unnest(other_names) AS name
+        ),
+        (
+            SELECT coalesce(
+                string_agg(format('CASE WHEN (live).%1$I IS DISTINCT FROM (built).%1$I THEN %1$L END', name), ', '), ''''''
             )
             FROM unnest(other_names) AS name
         )

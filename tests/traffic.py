@@ -39,7 +39,11 @@ _WAYS: tuple[tuple[tuple[str, str | None], ...], ...] = (
     (("accepted", None), ("canceled", None)),
     (("accepted", None), ("sending", None)),
     (("sent", None), ("teleported", "30003")),
+    (("receiving", None), ("received", None)),
+    (("receiving", None),),
 )
+
+_ACCOUNTS = ("AC" + "1" * 32, "AC" + "2" * 32, None)
 
 
 def traffic(seed: int, messages: int, first: int = 1) -> list[NewEvent]:
@@ -56,7 +60,9 @@ def _events(random: Random, number: int) -> list[tuple[float, NewEvent]]:
     channel = random.choice([*CHANNELS])
     to = random.choice([*COUNTRIES])
     service = random.choice([None, "MG" + "1" * 32])
-    sid = f"{'MM' if channel == 'mms' else 'SM'}{number:032x}"
+    # Two messages in a row mostly have one SID, of two accounts.
+    sid = f"{'MM' if channel == 'mms' else 'SM'}{number // 2:032x}"
+    account = _ACCOUNTS[0] if number % 2 else random.choice(_ACCOUNTS[1:])
     received = START.timestamp() + number * 0.7
     found: list[tuple[float, NewEvent]] = []
     for status, code in random.choice(_WAYS):
@@ -69,6 +75,6 @@ def _events(random: Random, number: int) -> list[tuple[float, NewEvent]]:
             )
             # The spool, and other servers, bring events into the log long after they were received, and before older ones.
             arrives = received + random.choice([0.0, 0.0, 0.1, 30.0, 5000.0])
-            callback = Callback("AC" + "1" * 32, sid, status, code, date, channel, "+15017122661", to, service)
+            callback = Callback(account, sid, status, code, date, channel, "+15017122661", to, service)
             found.append((arrives, NewEvent(uuid_utils.uuid7().bytes, int(received * 1_000_000), callback, EVIDENCE)))
     return found

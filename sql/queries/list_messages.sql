@@ -5,13 +5,13 @@
 -- Not to be prepared: planned with the values at hand, the filters that are NULL fall away, and what remains is a walk, in order and
 -- no further than the page, of message_state_newest_idx or the index of a filter that was given.
 SELECT
-    message_sid, account_sid, messaging_service_sid, channel, from_address, to_address, country, status, is_final, error_code,
-    raw_dlr_done_date, decided_by, event_count, first_received_at, last_received_at, sent_at, delivered_at
+    message_sid, nullif(account_sid, '') AS account_sid, messaging_service_sid, channel, from_address, to_address, country, status,
+    is_final, error_code, raw_dlr_done_date, decided_by, event_count, first_received_at, last_received_at, sent_at, delivered_at
 FROM message_state
 WHERE
     (%(status)s::text IS NULL OR status = %(status)s)
     AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
-    AND (%(account_sid)s::text IS NULL OR account_sid = %(account_sid)s)
+    AND (%(account_sid)s::text IS NULL OR message_state.account_sid = %(account_sid)s)
     AND (%(to_address)s::text IS NULL OR to_address = %(to_address)s)
     AND (%(from_address)s::text IS NULL OR from_address = %(from_address)s)
     AND (%(since)s::timestamptz IS NULL OR first_received_at >= %(since)s)

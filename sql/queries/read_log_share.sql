@@ -4,7 +4,7 @@
 -- one range.
 SELECT
     position, message_sid, account_sid, status, error_code, raw_dlr_done_date, channel, from_address, to_address,
-    messaging_service_sid, received_at
+    messaging_service_sid, received_at, error_message
 FROM events
 WHERE position > %(after)s AND position <= %(until)s AND mod(hashtext(message_sid)::bigint + 2147483648, %(shares)s) = %(share)s
 ORDER BY position

@@ -38,14 +38,14 @@ SEED: tuple[LiteralString, ...] = (
     """
     INSERT INTO message_state (
         message_sid, account_sid, channel, from_address, to_address, status, is_final, error_code, decided_by, event_count,
-        first_received_at, last_received_at, last_position
+        first_received_at, last_received_at, last_position, has_conflict, error_codes_seen, error_codes_truncated, effects_seen
     )
     SELECT DISTINCT ON (message_sid)
         message_sid, account_sid, channel, from_address, to_address, status, TRUE, error_code, position, 2, received_at, received_at,
-        position
+        position, FALSE, array_remove(ARRAY[error_code], NULL), FALSE, 1
     FROM events ORDER BY message_sid, position DESC
     """,
-    "INSERT INTO projections (name, version, position) VALUES ('message_state', 1, 39000)",
+    "INSERT INTO projections (name, version, position) VALUES ('message_state', 2, 39000)",
     """
     INSERT INTO delivery_stats
     SELECT

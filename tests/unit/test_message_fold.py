@@ -1,57 +1,38 @@
 """The fold: what was said decides, never when it came."""
 
+import tracemalloc
 from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import combinations, permutations
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from projections.fact import fact_of
-from projections.message import Message, Said, fold
+from projections.message import MAX_PLACES, Message, Said, fold
 from tests.histories import NOON, SID, events, histories, say
-from tracker.twilio.done_date import credible_done_date
+from tests.reference_fold import OUTCOMES, PHASES, reference_state, status_of
 
-PHASES = {
-    "accepted": 1,
-    "scheduled": 1,
-    "queued": 2,
-    "receiving": 2,
-    "sending": 3,
-    "sent": 4,
-    **dict.fromkeys(("canceled", "failed", "undelivered", "partially_delivered", "received", "delivered"), 5),
-    "read": 6,
-}
-OUTCOMES = ("canceled", "failed", "undelivered", "partially_delivered", "received", "delivered")
-"""Weakest first."""
+STATE = (*reference_state([say(1, "sent")]).keys() - {"superseded"}, "account_sid", "message_sid")
+TIMES = ("first_received_at", "last_received_at", "sent_at", "delivered_at")
+ROUTE = ("channel", "country", "from_address", "messaging_service_sid", "to_address")
 
 
 def state(message: Message | None) -> dict[str, Any]:
-    """Everything that is known of a message, but for the order in which its facts became known."""
+    """Everything that is known of a message, but for what depends on the order of its events."""
     assert message is not None
-    attributes = {name: getattr(message, name) for name in Message.__slots__ if name != "standing"}
-    said = {"facts": set(message.facts), "decided_fact": message.decided_fact, "error_code": message.error_code}
-    return attributes | said | {"status": message.status, "is_final": message.is_final}
+    known = {name: getattr(message, name) for name in (*STATE, *ROUTE)}
+    summary = message.standing.summary
+    facts = {"decided_fact": message.decided_fact, "statuses": summary.statuses, "dates": summary.dates}
+    return known | facts | {"superseded": message.decision.superseded}
 
 
 def state_of(history: Iterable[Said]) -> dict[str, Any]:
     """The state after these events."""
     return state(fold(history)[0])
-
-
-def key(said: Said) -> tuple[object, ...]:
-    """The rule, written down a second time: (phase, done date, outcome, has an error code, error code)."""
-    status, code = said.status.strip().lower(), said.error_code or ""
-    date = said.raw_dlr_done_date or ""
-    is_number = code.isascii() and code.isdigit()
-    return (
-        PHASES.get(status, 0),
-        date if credible_done_date(date, said.received_at) else "",
-        OUTCOMES.index(status) if status in OUTCOMES else -1,
-        code != "",
-        (int(code) if is_number else -1, code),
-        status,
-    )
 
 
 @given(histories(), st.randoms(use_true_random=False))
@@ -76,15 +57,12 @@ def test_a_duplicate_callback_changes_no_answer(history: list[Said], data: st.Da
     assert state_of([*history, again]) == state_of(history) | counted
 
 
-@given(histories())
-def test_the_greatest_key_decides(history: list[Said]) -> None:
-    """And of several events that say the same, the first in the log."""
-    greatest = max(map(key, history))
-    decided = state_of(history)
-    assert decided["decided_by"] == min(said.position for said in history if key(said) == greatest)
-    assert decided["status"] == greatest[-1]
-    assert decided["is_final"] == (greatest[0] in {5, 6})
-    assert decided["raw_dlr_done_date"] == history[decided["decided_by"] - 1].raw_dlr_done_date
+@given(histories(max_size=9))
+def test_the_fold_agrees_with_the_rule(history: list[Said]) -> None:
+    """As it is written down a second time, for the whole set at once."""
+    found = state_of(history)
+    expected = reference_state(history)
+    assert {name: found[name] for name in expected} == expected
 
 
 @given(histories(max_size=5), events(6))
@@ -117,19 +95,27 @@ def test_times_are_those_of_the_first_and_the_last(history: list[Said]) -> None:
     assert decided["event_count"] == decided["last_position"] == len(history)
 
 
+def order(said: Said) -> tuple[object, ...]:
+    """How far the status of an event goes."""
+    status = status_of(said)
+    return PHASES.get(status, 0), OUTCOMES.index(status) if status in OUTCOMES else -1, status
+
+
 @given(histories())
 def test_the_route_is_one_events_own(history: list[Said]) -> None:
     """Addresses are never mixed from several callbacks; a recipient that was named is known."""
     decided = state_of(history)
-    fields = ("to_address", "from_address", "messaging_service_sid", "account_sid", "channel")
+    fields = ("to_address", "from_address", "messaging_service_sid", "channel")
     routes = [said for said in history if all(getattr(said, name) == decided[name] for name in fields)]
     named = [said for said in history if said.to_address is not None]
     assert routes
-    assert max(map(key, routes)) == max(map(key, named or history))
+    assert max(map(order, routes)) == max(map(order, named or history))
     assert decided["country"] == {None: None, "+14155238886": "US", "+447400123456": "GB"}[decided["to_address"]]
 
 
-D1, D2, FUTURE = "2611231140", "2611231150", "9912312359"
+D0, D1, D2, FUTURE = "2611221100", "2611231140", "2611231150", "9912312359"
+D27 = "2611231400"
+"""27 hours after D0."""
 
 SEQUENCES = {
     # What is said, in this order; what each event did when it came; then the status, the error code and who decided.
@@ -154,10 +140,10 @@ SEQUENCES = {
     ),
     "delivered, then undelivered, both with dates": (
         [f"delivered - {D1}", f"undelivered 30003 {D2}"],
-        "decided corrected",
-        "undelivered",
-        "30003",
-        2,
+        "decided late",
+        "delivered",
+        None,
+        1,
     ),
     "the carrier's earlier failure comes after its later receipt": (
         [f"delivered - {D2}", f"undelivered 30003 {D1}"],
@@ -168,17 +154,17 @@ SEQUENCES = {
     ),
     "the carrier's earlier receipt comes after its later failure": (
         [f"undelivered 30003 {D2}", f"delivered - {D1}"],
-        "decided late",
-        "undelivered",
-        "30003",
-        1,
+        "decided corrected",
+        "delivered",
+        None,
+        2,
     ),
     "undelivered with a date, then delivered without": (
         [f"undelivered 30003 {D1}", "delivered"],
-        "decided late",
-        "undelivered",
-        "30003",
-        1,
+        "decided corrected",
+        "delivered",
+        None,
+        2,
     ),
     "undelivered without a date, then delivered with": (
         ["undelivered 30003", f"delivered - {D1}"],
@@ -248,7 +234,28 @@ SEQUENCES = {
         2,
     ),
     "a date that adds to what is known": (["delivered", f"delivered - {D1}"], "decided decided", "delivered", None, 2),
-    "a repetition that lost its date": ([f"delivered - {D1}", "delivered"], "decided duplicate", "delivered", None, 1),
+    "a repetition that lost its date": ([f"delivered - {D1}", "delivered"], "decided late", "delivered", None, 1),
+    "both outcomes, the later report more than 26 hours later by its date": (
+        [f"delivered - {D0}", f"undelivered 30003 {D27}"],
+        "decided corrected",
+        "undelivered",
+        "30003",
+        2,
+    ),
+    "the same, but one receipt has no date": (
+        [f"delivered - {D0}", "delivered", f"undelivered 30003 {D27}"],
+        "decided late late",
+        "delivered",
+        None,
+        1,
+    ),
+    "a third outcome supersedes the strongest, and the second decides": (
+        [f"delivered - {D0}", f"undelivered 30003 {D1}", f"canceled - {D27}"],
+        "decided late corrected",
+        "undelivered",
+        "30003",
+        2,
+    ),
     "Event Streams say it in capitals": (["delivered", "DELIVERED"], "decided duplicate", "delivered", None, 1),
     "the same said three times": (
         ["delivered", "delivered", "delivered"],
@@ -348,16 +355,197 @@ def test_effects_tell_what_happened_to_the_state(history: list[Said], added: Sai
     before = state_of(history)
     message, steps = fold([*history, added])
     after, effect = state(message), steps[-1].kind.effect
-    known = key(added)[0] != 0
+    known = status_of(added) in PHASES
     assert (effect == "unknown") == (not known)
-    if known:
-        assert (effect in {"decided", "corrected"}) == (key(added) > max(map(key, history)))
+    if effect == "decided":
+        assert after["decided_by"] == added.position
     if effect == "corrected":
         assert before["is_final"]
         assert after["status"] != before["status"]
+    elif before["is_final"]:
+        assert after["status"] == before["status"] or (before["status"], after["status"]) == ("delivered", "read")
     if effect == "duplicate":
-        assert added.status.strip().lower() in {said.status.strip().lower() for said in history}
-        assert after["error_code"] == before["error_code"]
+        counted = {name: after[name] for name in ("event_count", "last_position", *TIMES, *ROUTE)}
+        assert after == before | counted
+
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+
+
+def date(moment: datetime) -> str:
+    """A done date as carriers write it."""
+    return moment.strftime("%y%m%d%H%M")
+
+
+@pytest.mark.parametrize(("apart", "status"), [(26 * HOUR, "delivered"), (26 * HOUR + MINUTE, "undelivered")])
+def test_an_outcome_is_superseded_by_a_date_more_than_26_hours_later(apart: timedelta, status: str) -> None:
+    """So far apart no two time zones are. At exactly 26 hours the stronger outcome still decides, in any order."""
+    history = [
+        say(1, "delivered", date=date(NOON - 20 * HOUR), received_at=NOON),
+        say(2, "undelivered", date=date(NOON - 20 * HOUR + apart), received_at=NOON),
+    ]
+    assert state_of(history)["status"] == state_of(reversed(history))["status"] == status
+
+
+@pytest.mark.parametrize(("ahead", "status"), [(15 * HOUR, "undelivered"), (15 * HOUR + MINUTE, "delivered")])
+def test_a_date_more_than_15_hours_ahead_of_its_event_is_not_credible(ahead: timedelta, status: str) -> None:
+    """It counts as none, so it supersedes nothing."""
+    history = [
+        say(1, "delivered", date=date(NOON - 20 * HOUR), received_at=NOON),
+        say(2, "undelivered", date=date(NOON + ahead), received_at=NOON),
+    ]
+    assert state_of(history)["status"] == state_of(reversed(history))["status"] == status
+
+
+@pytest.mark.parametrize(("before", "status"), [(26 * HOUR, "undelivered"), (26 * HOUR + MINUTE, "delivered")])
+def test_a_date_more_than_26_hours_before_the_first_event_is_not_credible(before: timedelta, status: str) -> None:
+    """It counts as none, so its outcome is not superseded."""
+    history = [
+        say(1, "delivered", date=date(NOON - before), received_at=NOON + HOUR),
+        say(2, "undelivered", date=date(NOON + HOUR), received_at=NOON + HOUR),
+        say(3, "sent", received_at=NOON),
+    ]
+    assert {state_of(order)["status"] for order in permutations(history)} == {status}
+
+
+def test_a_date_is_credible_once_any_event_states_it_in_time() -> None:
+    """A callback that came before its time, by the carrier's clock, is believed when the same date is stated later."""
+    early = say(1, "undelivered", "30003", date(NOON + 20 * HOUR), received_at=NOON)
+    receipt = say(2, "delivered", date=date(NOON - 20 * HOUR), received_at=NOON)
+    again = say(3, "failed", date=date(NOON + 20 * HOUR), received_at=NOON + 6 * HOUR)
+    assert state_of([early, receipt])["status"] == "delivered"
+    for order in permutations([early, receipt, again]):
+        assert (state_of(order)["status"], state_of(order)["decided_by"]) == ("undelivered", 1)
+
+
+def test_an_earlier_event_can_make_a_date_credible() -> None:
+    """The lower bound is that of the whole message: an event that comes last and was received first lowers it."""
+    receipt = say(1, "delivered", date=date(NOON - 28 * HOUR), received_at=NOON)
+    failure = say(2, "undelivered", "30003", date(NOON), received_at=NOON)
+    first = say(3, "sent", received_at=NOON - 2 * HOUR)
+    message, steps = fold([receipt, failure, first])
+    assert message is not None
+    assert (message.status, message.decided_by, message.error_code) == ("undelivered", 2, "30003")
+    assert [step.kind.effect for step in steps] == ["decided", "late", "corrected"]
+    assert (steps[-1].kind.status_before, steps[-1].kind.status_after) == ("delivered", "undelivered")
+
+
+TRICKY = (
+    say(1, "delivered", date="2611221000", received_at=NOON),
+    say(2, "undelivered", "30003", "2611231201", received_at=NOON),
+    say(3, "undelivered", "30005", "2611240400", received_at=NOON),
+    say(4, "failed", date="2611240400", received_at=NOON + 6 * HOUR),
+    say(5, "sent", received_at=NOON - 2 * HOUR),
+    say(6, "delivered", received_at=NOON + HOUR, message="a text"),
+    say(7, "canceled", "9", "9912312359", received_at=NOON),
+    say(8, "undelivered", "30003", "2611220900", received_at=NOON - HOUR, message="another text"),
+)
+"""Events whose dates stand and fall with each other."""
+
+
+@pytest.mark.parametrize("size", range(1, 7))
+def test_every_permutation_of_up_to_six_events_gives_one_state(size: int) -> None:
+    """Of every choice of the events, and it is the state of the rule."""
+    for chosen in combinations(TRICKY, size):
+        expected = reference_state(chosen)
+        states = [state_of(order) for order in permutations(chosen)]
+        assert all(each == states[0] for each in states)
+        assert {name: states[0][name] for name in expected} == expected
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32), st.integers(100, 400))
+def test_a_giant_message_is_folded_by_the_same_rule(seed: int, size: int) -> None:
+    """More dates, codes and statuses than are remembered: still a function of the set, and the bounded rule's."""
+    random = Random(seed)
+    history = [
+        say(
+            position,
+            random.choice([*OUTCOMES, "sent", f"odd{random.randrange(90)}"]),
+            random.choice([None, str(random.randrange(1, 99_999)), f"x{random.randrange(99)}"]),
+            random.choice([None, date(NOON + random.randrange(-40 * 60, 40 * 60) * MINUTE)]),
+            received_at=NOON + random.randrange(0, 24 * 60) * MINUTE,
+            message=random.choice([None, None, f"text {random.randrange(9)}"]),
+        )
+        for position in range(1, size + 1)
+    ]
+    expected = reference_state(history)
+    first = state_of(history)
+    assert {name: first[name] for name in expected} == expected
+    assert state_of(random.sample(history, size)) == first
+
+
+def test_a_giant_message_costs_the_same_per_event_however_many_it_has() -> None:
+    """What is remembered is bounded, and so is the work: counted in facts compared, not in seconds."""
+    history = [
+        say(position, "undelivered", str(position), date(NOON - position % 1500 * MINUTE)) for position in range(1, 10_001)
+    ]
+    message, _ = fold(history)
+    assert message is not None
+    summary = message.standing.summary
+    assert (len(summary.codes), summary.has_more_codes, len(summary.dates)) == (32, True, 32)
+    assert len(summary.statuses) == 1
+    assert len(message.places or ()) <= MAX_PLACES
+    sizes = []
+    for size in (1_000, 10_000):
+        tracemalloc.start()
+        fold(history[:size])
+        sizes.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The steps that are returned are of their size; nothing else is.
+    assert sizes[1] < 11 * sizes[0]
+
+
+def test_the_messages_text_is_that_of_the_deciding_status() -> None:
+    """Of the deciding event, or of the greatest other event of the same status that has one; never of another status."""
+    texts = [
+        say(1, "undelivered", "63016", message="outside the window"),
+        say(2, "undelivered", "63016"),
+        say(3, "failed", "63024", message="no such user"),
+    ]
+    for order in permutations(texts):
+        assert state_of(order)["error_message"] == "outside the window"
+    assert state_of([*texts, say(4, "delivered")])["error_message"] is None
+
+
+@pytest.mark.parametrize(
+    ("statuses", "conflict"),
+    [
+        ("delivered", False),
+        ("delivered read", False),
+        ("delivered undelivered", True),
+        ("undelivered read", True),
+        ("failed failed", False),
+        ("failed undelivered", True),
+        ("sent queued delivered", False),
+        ("teleported delivered", False),
+    ],
+)
+def test_two_different_outcomes_are_a_conflict(statuses: str, conflict: bool) -> None:
+    """Reading confirms a delivery and contradicts everything else."""
+    for order in permutations(spoken(statuses.split())):
+        assert state_of(order)["has_conflict"] is conflict
+
+
+def test_effects_seen_are_those_of_all_events() -> None:
+    """A bit each."""
+    message, steps = fold(spoken(["sent", "delivered", "sent", "undelivered 30003", "teleported", "read"]))
+    assert message is not None
+    assert [step.kind.effect for step in steps] == ["decided", "decided", "duplicate", "late", "unknown", "decided"]
+    assert message.effects_seen == 1 | 4 | 2 | 16
+    assert fold(spoken(["failed", "delivered"]))[0].effects_seen == 1 | 8  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "direction"),
+    [("received", "inbound"), ("receiving", "inbound"), ("receiving received", "inbound"), ("sent", "outbound")],
+)
+def test_the_direction_follows_from_the_status(statuses: str, direction: str) -> None:
+    """Only messages to us are received."""
+    message, _ = fold(spoken(statuses.split()))
+    assert message is not None
+    assert message.direction == direction
 
 
 def test_no_events_are_no_message() -> None:
@@ -368,10 +556,13 @@ def test_no_events_are_no_message() -> None:
 @given(events(1), events(1))
 def test_facts_are_equal_when_they_say_the_same(one: Said, other: Said) -> None:
     """No two different facts compare equal, or the order of arrival would choose between them."""
-    facts = [fact_of(said.status, said.error_code, said.raw_dlr_done_date, said.received_at) for said in (one, other)]
-    said = [(fact.status, fact.error_code, fact.done_date) for fact in facts]
-    assert (facts[0] == facts[1]) == (said[0] == said[1])
-    assert (facts[0].key == facts[1].key) == (said[0] == said[1])
+    facts = [
+        fact_of(said.status, said.error_code, said.raw_dlr_done_date, said.received_at, said.error_message)
+        for said in (one, other)
+    ]
+    same = len({(fact.status, fact.error_code, fact.done_at, fact.is_ahead, fact.error_message) for fact in facts}) == 1
+    assert (facts[0] == facts[1]) == same
+    assert (facts[0].order == facts[1].order) == same
     assert facts[0] != one
 
 

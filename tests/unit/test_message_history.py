@@ -74,12 +74,17 @@ def history(*given: tuple[str, str | None, str | None]) -> list[Event]:
             id="not any earlier event",
         ),
         pytest.param(
-            [("queued", None, None), ("undelivered", "30003", "2603011200"), ("undelivered", "30003", None)],
+            [("queued", None, None), ("undelivered", "30003", None), ("undelivered", "30003", None)],
             "Position 3 repeats what position 2 had said: duplicate, the message stays undelivered.",
-            id="nor any of that status when it says less",
+            id="nor one of another status",
         ),
         pytest.param(
-            [("undelivered", "30003", "2603011200"), ("undelivered", None, None)],
+            [("failed", "30003", None), ("failed", "30005", None), ("failed", None, None)],
+            "Position 3 repeats what position 1 had said: duplicate, the message stays failed.",
+            id="of those that say more the first",
+        ),
+        pytest.param(
+            [("undelivered", "30003", None), ("undelivered", None, None)],
             "Position 2 repeats what position 1 had said: duplicate, the message stays undelivered.",
             id="a repetition that says less",
         ),
@@ -87,22 +92,36 @@ def history(*given: tuple[str, str | None, str | None]) -> list[Event]:
             [("undelivered", "30003", None), ("delivered", None, None)],
             "Position 2 said delivered after position 1 had said undelivered: it corrects the outcome, because "
             "delivered outweighs "
-            "undelivered where the carrier's dates do not differ.",
+            "undelivered unless the carrier dates it more than 26 hours earlier.",
             id="corrected without dates",
         ),
         pytest.param(
-            [("delivered", None, "2603011200"), ("undelivered", None, "2603011205")],
+            [("delivered", None, "2602281200"), ("undelivered", None, "2603011401")],
             "Position 2 said undelivered after position 1 had said delivered: it corrects the outcome, because "
-            "the carrier's done date "
-            "is later, 2026-03-01 12:05 over 2026-03-01 12:00.",
+            "the carrier dates it more than 26 hours later, 2026-03-01 14:01 over 2026-02-28 12:00, "
+            "which no difference of time zones explains.",
             id="corrected by a later date",
         ),
         pytest.param(
+            [
+                ("delivered", None, "2602281200"),
+                ("undelivered", None, "2603010000"),
+                ("canceled", None, "2603011401"),
+            ],
+            "Position 3 said canceled after position 1 had said delivered: it corrects the outcome to undelivered, "
+            "because the carrier dates another outcome more than 26 hours later than delivered.",
+            id="corrected in favour of a third",
+        ),
+        pytest.param(
             [("delivered", None, None), ("undelivered", None, "2603011205")],
-            "Position 2 said undelivered after position 1 had said delivered: it corrects the outcome, because "
-            "it carries the carrier's "
-            "done date and the other report has none.",
-            id="corrected by the only date",
+            "Position 2 said undelivered after position 1 had said delivered: late, the message stays delivered.",
+            id="the only date supersedes nothing",
+        ),
+        pytest.param(
+            [("undelivered", None, None), ("undelivered", None, "2603011205")],
+            "Position 2 said undelivered again and decides now, because it carries the carrier's done date and "
+            "the other report has none that is credible.",
+            id="decided by the only date",
         ),
         pytest.param(
             [("undelivered", None, None), ("undelivered", "30003", None)],
@@ -160,7 +179,7 @@ def test_the_last_event_is_explained(given: list[tuple[str, str | None, str | No
         pytest.param(
             [("undelivered", None, "2603011205"), ("undelivered", "30003", None)],
             "Position 1 decides, with undelivered: it carries the carrier's done date and the other report has "
-            "none; the error code "
+            "none that is credible; the error code "
             "30003 was said of the same status by another event.",
             id="a code from another event",
         ),
@@ -248,9 +267,12 @@ def test_every_history_can_be_explained(events: list[Event]) -> None:
         pytest.param("2603011130", Clock.KNOWN, NOON, id="not on the other clock"),
         pytest.param(None, Clock.HAPPENED, NOON, id="no date"),
         pytest.param("junk", Clock.HAPPENED, NOON, id="no date that can be read"),
-        pytest.param("9912312359", Clock.HAPPENED, NOON, id="no date that can be believed"),
+        pytest.param("9912312359", Clock.HAPPENED, NOON, id="nothing happens after it is reported"),
+        pytest.param("2603011201", Clock.HAPPENED, NOON, id="not even a minute after"),
+        pytest.param("2603011200", Clock.HAPPENED, NOON, id="the same minute"),
+        pytest.param("2603011730", Clock.HAPPENED, NOON, id="a date in another time zone"),
     ],
 )
 def test_the_time_of_an_event(date: str | None, clock: Clock, moment: datetime) -> None:
-    """The carrier's only on the clock that asks for it, and only where it is credible."""
+    """The carrier's only on the clock that asks for it, and never after the event was received."""
     assert time_of(said(1, "delivered", 0, None, date), clock) == moment

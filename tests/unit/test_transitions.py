@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.message import Message, Said, fold
+from projections.message import Key, Message, Said, fold
 from projections.transitions import Messages, Transition
-from tests.histories import NOON, histories, say
+from tests.histories import ACCOUNTS, NOON, histories, say
 
 
 class Log:
@@ -16,12 +16,17 @@ class Log:
 
     def __init__(self, events: Sequence[Said]) -> None:
         self.events = events
-        self.asked: list[tuple[list[str], int]] = []
+        self.asked: list[tuple[list[Key], int]] = []
 
-    def load(self, message_sids: Sequence[str], until: int) -> Iterable[Said]:
+    def load(self, keys: Sequence[Key], until: int) -> Iterable[Said]:
         """The events of these messages up to a position."""
-        self.asked.append((list(message_sids), until))
-        return [said for said in self.events if said.message_sid in message_sids and said.position <= until]
+        self.asked.append((list(keys), until))
+        return [said for said in self.events if key_of(said) in keys and said.position <= until]
+
+
+def key_of(said: Said) -> Key:
+    """What identifies the message."""
+    return (said.account_sid or "", said.message_sid)
 
 
 def batches(events: Sequence[Said], sizes: Iterable[int]) -> Iterable[Sequence[Said]]:
@@ -33,17 +38,17 @@ def batches(events: Sequence[Said], sizes: Iterable[int]) -> Iterable[Sequence[S
     yield events[start:]
 
 
-def run(log: Log, sizes: Iterable[int], max_messages: int) -> tuple[list[Transition], dict[str, tuple[Any, ...]]]:
+def run(log: Log, sizes: Iterable[int], max_messages: int) -> tuple[list[Transition], dict[Key, tuple[Any, ...]]]:
     """All transitions, and the last known state of each message."""
     messages = Messages(0, log.load, max_messages)
     transitions: list[Transition] = []
-    states: dict[str, tuple[Any, ...]] = {}
+    states: dict[Key, tuple[Any, ...]] = {}
     for batch in batches(log.events, sizes):
         taken = messages.advance(batch)
         transitions += taken.transitions
         # Read at once: the messages change with the next batch.
-        states |= {message.message_sid: state(message) for message in taken.messages}
-        assert {message.message_sid for message in taken.messages} == {said.message_sid for said in batch}
+        states |= {(message.account_sid, message.message_sid): state(message) for message in taken.messages}
+        assert {(message.account_sid, message.message_sid) for message in taken.messages} == set(map(key_of, batch))
     assert messages.position == len(log.events)
     return transitions, states
 
@@ -51,7 +56,8 @@ def run(log: Log, sizes: Iterable[int], max_messages: int) -> tuple[list[Transit
 def state(message: Message) -> tuple[Any, ...]:
     """Everything that is known of a message."""
     attributes = (getattr(message, name) for name in Message.__slots__ if name != "standing")
-    return (*attributes, set(message.facts), message.decided_fact, message.error_code)
+    summary = message.standing.summary
+    return (*attributes, summary.statuses, summary.dates, message.error_codes_seen, message.has_conflict)
 
 
 @given(
@@ -63,8 +69,8 @@ def test_batches_and_memory_change_nothing(events: list[Said], sizes: list[int],
     """Whether a message is still in memory or is folded again from the log, and however the log is cut into batches."""
     transitions, states = run(Log(events), sizes, max_messages)
     assert transitions == run(Log(events), [], 1000)[0]
-    for sid, known in states.items():
-        message, _ = fold(said for said in events if said.message_sid == sid)
+    for key, known in states.items():
+        message, _ = fold(said for said in events if key_of(said) == key)
         assert message is not None
         assert known == state(message)
 
@@ -83,7 +89,26 @@ def test_what_is_in_memory_is_not_read_again() -> None:
     messages = Messages(0, log.load)
     messages.advance(log.events[:2])
     messages.advance(log.events[2:])
-    assert log.asked == [(["c"], 2)]
+    assert log.asked == [([(ACCOUNTS[0], "c")], 2)]
+
+
+def test_two_accounts_with_one_sid_have_two_messages() -> None:
+    """Also where the one is in memory and the other is read again from the log."""
+    events = [
+        say(1, "delivered", account_sid=ACCOUNTS[0]),
+        say(2, "sent", account_sid=ACCOUNTS[1]),
+        say(3, "queued", account_sid=None),
+        say(4, "undelivered", "30003", account_sid=ACCOUNTS[1]),
+        say(5, "sent", account_sid=None),
+    ]
+    for start in range(4):
+        messages = Messages(start, Log(events).load)
+        batch = messages.advance(events[start:])
+        assert [each.kind.effect for each in batch.transitions] == ["decided"] * (5 - start)
+        states = {message.account_sid: (message.status, message.event_count) for message in batch.messages}
+        assert states[ACCOUNTS[1] or ""] == ("undelivered", 2)
+        assert states[""] == ("sent", 2)
+        assert [each.account_sid for each in batch.transitions] == [said.account_sid or "" for said in events[start:]]
 
 
 def test_memory_is_bounded() -> None:
@@ -93,7 +118,7 @@ def test_memory_is_bounded() -> None:
     messages = Messages(0, log.load, max_messages=10)
     messages.advance(log.events[:11])
     messages.advance(log.events[11:])
-    assert log.asked == [([f"{position:02}" for position in range(1, 7)], 11)]
+    assert log.asked == [([(ACCOUNTS[0], f"{position:02}") for position in range(1, 7)], 11)]
 
 
 def test_a_transition_tells_what_changed() -> None:

@@ -56,6 +56,8 @@ def _differences(table: TableDifferences) -> Iterator[str]:
     yield f"  {table.table}: {table.missing:,} missing from the new one, {table.added:,} added, {table.different:,} different"
     if table.columns:
         yield "    " + ", ".join(f"{name}: {rows:,}" for name, rows in sorted(table.columns.items()))
+    for kind, rows in sorted(table.kinds.items(), key=lambda each: (each[1], each[0])):
+        yield f"    {rows:,} rows: {kind}"
     for example in table.examples:
         yield f"    {_values(example.key)}  {_change(example)}"
 

@@ -85,7 +85,7 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
         """The answer that a folded message gives."""
         return cls(
             message_sid=message.message_sid,
-            account_sid=message.account_sid,
+            account_sid=message.account_sid or None,
             messaging_service_sid=message.messaging_service_sid,
             channel=message.channel,
             from_address=message.from_address,

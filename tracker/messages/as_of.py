@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from tracker.log.event import Event
-from tracker.twilio.done_date import credible_done_date
+from tracker.twilio.done_date import happened_at
 
 
 class Clock(StrEnum):
@@ -15,8 +15,8 @@ class Clock(StrEnum):
     KNOWN = "known"
     """When it reached us: what we could have answered at that moment."""
     HAPPENED = "happened"
-    """When the carrier says it was done, where it gave a date that can be believed (to the minute, read as UTC, though
-    carriers differ in time zone); otherwise when it reached us."""
+    """When the carrier reports that it was done, where it gave a date (to the minute, read as UTC, though carriers differ in time
+    zone), but never after it reached us. Without a date, when it reached us."""
 
 
 class AsOf(NamedTuple):
@@ -32,9 +32,7 @@ class AsOf(NamedTuple):
 
 def time_of(event: Event, clock: Clock) -> datetime:
     """The event's time on that clock."""
-    if clock is Clock.HAPPENED and event.raw_dlr_done_date is not None:
-        return credible_done_date(event.raw_dlr_done_date, event.received_at) or event.received_at
-    return event.received_at
+    return happened_at(event.raw_dlr_done_date, event.received_at) if clock is Clock.HAPPENED else event.received_at
 
 
 def first_time(events: Sequence[Event], clock: Clock) -> datetime:

@@ -1,13 +1,16 @@
 """Why a message's state is what it is, in plain sentences for people."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 from projections.fact import Fact
 from projections.message import Message
 from projections.standing import Step
-from tracker.twilio.done_date import parse_done_date
-from tracker.twilio.statuses import UNKNOWN_PHASE
+from tracker.twilio.done_date import INCOMPARABLE
+from tracker.twilio.statuses import OUTCOME_PHASE, UNKNOWN_PHASE
+
+_NO_DATE: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Before(NamedTuple):
@@ -24,11 +27,11 @@ class Before(NamedTuple):
         return cls(message.decided_fact, message.decided_by, message.error_code)
 
 
-def why_decided(message: Message) -> str:
-    """One sentence: which event decides, and over what."""
+def why_decided(message: Message, facts: Iterable[Fact]) -> str:
+    """One sentence: which event decides, and over what. facts: those that the message's events state, repetitions included."""
     decided = message.decided_fact
-    others = [fact for fact in message.facts.values() if fact.identity != decided.identity]
-    reason = "nothing else was said" if not others else reason_for(decided, max(others, key=lambda fact: fact.key))
+    others = [fact for fact in facts if fact.identity != decided.identity]
+    reason = "nothing else was said" if not others else reason_for(message, decided, _strongest(message, others))
     sentence = f"Position {message.decided_by} decides, with {name(decided)}: {reason}"
     if message.error_code and not decided.error_code:
         sentence += f"; the error code {message.error_code} was said of the same status by another event"
@@ -36,12 +39,12 @@ def why_decided(message: Message) -> str:
 
 
 def explain(
-    position: int, step: Step, before: Before | None, said_at: Mapping[Fact, int], after: Message
+    position: int, step: Step, before: Before | None, repeated: int | None, after: Message
 ) -> str | None:
     """One sentence about what the event at ``position`` did; None where it is what anyone would expect.
 
     before: None for a message's first event.
-    said_at: position of the first event before this one that stated each fact.
+    repeated: position of the first event before this one that had stated the same; None when none had.
     """
     said = f"Position {position} said {name(step.fact)}"
     if step.kind.effect == "unknown":
@@ -49,7 +52,8 @@ def explain(
     if before is None:
         return None
     if step.kind.effect == "duplicate":
-        repeated = _repeated(step.fact, said_at)
+        if repeated is None:
+            return f"{said}, which adds nothing: duplicate, {_stays(after)}."
         return f"Position {position} repeats what position {repeated} had said: duplicate, {_stays(after)}."
     sentence = _compare(said, step, before, after)
     return sentence and f"{sentence}."
@@ -58,33 +62,56 @@ def explain(
 def _compare(said: str, step: Step, before: Before, after: Message) -> str | None:
     """About an event that says something new of a known status."""
     earlier = f"position {before.decided_by} had said {name(before.fact)}"
+    decided = after.decided_fact
     if step.kind.effect == "late":
         brought = "" if after.error_code == before.error_code else f", now with the error code {after.error_code}"
         return f"{said} after {earlier}: late, {_stays(after)}{brought}"
-    reason = reason_for(step.fact, before.fact)
+    reason = reason_for(after, decided, before.fact)
     if step.kind.effect == "corrected":
-        return f"{said} after {earlier}: it corrects the outcome, because {reason}"
+        outcome = "the outcome" if decided.status == step.fact.status else f"the outcome to {name(decided)}"
+        return f"{said} after {earlier}: it corrects {outcome}, because {reason}"
     return f"{said} again and decides now, because {reason}" if before.fact.status == step.fact.status else None
 
 
-def reason_for(winner: Fact, loser: Fact) -> str:
-    """Why the first fact decides over the second, which is another: the first part of the key in which they differ."""
+def reason_for(message: Message, winner: Fact, loser: Fact) -> str:
+    """Why the first fact decides over the second, which is another: the first part of the rule in which they differ."""
     if loser.phase == UNKNOWN_PHASE < winner.phase:
         return f"{name(loser)} is a status that is not known here"
     if winner.phase != loser.phase:
         return f"{name(winner)} goes further than {name(loser)}"
-    if winner.done_date != loser.done_date:
-        return _reason_of_dates(winner, loser)
-    if winner.key[:3] != loser.key[:3]:
-        return f"{name(winner)} outweighs {name(loser)} where the carrier's dates do not differ"
+    if winner.status != loser.status:
+        if loser.status in message.decision.superseded:
+            return _reason_of_superseding(message, winner, loser)
+        if winner.phase == OUTCOME_PHASE:
+            return f"{name(winner)} outweighs {name(loser)} unless the carrier dates it more than 26 hours earlier"
+        return f"between {name(winner)} and {name(loser)} only the alphabet decides"
+    dates = message.credible_date(winner), message.credible_date(loser)
+    if dates[0] != dates[1]:
+        return _reason_of_dates(*dates)
     if winner.error_code != loser.error_code:
         return _reason_of_codes(winner, loser)
-    return f"between {name(winner)} and {name(loser)} only the alphabet decides"
+    return "of two reports that weigh the same the one with the greater text is taken"
 
 
-def _reason_of_dates(winner: Fact, loser: Fact) -> str:
-    if not loser.done_date:
-        return "it carries the carrier's done date and the other report has none"
+def _strongest(message: Message, facts: Iterable[Fact]) -> Fact:
+    """The fact that would decide if the deciding one had not been stated, roughly: by status, then by credible date."""
+    return max(facts, key=lambda fact: (fact.rank, message.credible_date(fact) or _NO_DATE, fact.detail))
+
+
+def _reason_of_superseding(message: Message, winner: Fact, loser: Fact) -> str:
+    """The winner need not have the latest date itself: another outcome may have superseded the loser."""
+    dates = message.credible_date(winner), message.credible_date(loser)
+    if dates[0] is None or dates[1] is None or dates[0] - dates[1] <= INCOMPARABLE:
+        return f"the carrier dates another outcome more than 26 hours later than {name(loser)}"
+    return (
+        f"the carrier dates it more than 26 hours later, {_date(dates[0])} over {_date(dates[1])}, "
+        "which no difference of time zones explains"
+    )
+
+
+def _reason_of_dates(winner: datetime | None, loser: datetime | None) -> str:
+    if winner is None or loser is None:
+        return "it carries the carrier's done date and the other report has none that is credible"
     return f"the carrier's done date is later, {_date(winner)} over {_date(loser)}"
 
 
@@ -107,10 +134,5 @@ def _stays(message: Message) -> str:
     return f"the message stays {name(message.decided_fact)}"
 
 
-def _repeated(fact: Fact, said_at: Mapping[Fact, int]) -> int:
-    return said_at[fact] if fact in said_at else min(at for other, at in said_at.items() if fact.repeats(other))
-
-
-def _date(fact: Fact) -> str:
-    done_at = parse_done_date(fact.done_date)
-    return fact.done_date if done_at is None else done_at.strftime("%Y-%m-%d %H:%M")
+def _date(done_at: datetime) -> str:
+    return done_at.strftime("%Y-%m-%d %H:%M")

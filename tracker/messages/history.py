@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from projections.fact import Fact
-from projections.message import Message, Said, fold, take_in
+from projections.fact import Fact, fact_of
+from projections.message import Message, Said, apply_event, fold
 from projections.standing import Effect
 from tracker.log.event import Event
 from tracker.messages.as_of import AsOf, Clock, first_time
@@ -33,7 +33,7 @@ class History(NamedTuple):
     @property
     def why(self) -> str:
         """One sentence: which event decides, and over what."""
-        return why_decided(self.message)
+        return why_decided(self.message, (_fact(entry.event) for entry in self.entries))
 
 
 def state(events: Iterable[Event], as_of: AsOf | None = None) -> Message | None:
@@ -59,12 +59,17 @@ def tell(events: Sequence[Event], as_of: AsOf | None = None) -> History | None:
 def _entries(events: Iterable[Event]) -> list[Entry]:
     entries: list[Entry] = []
     said_at: dict[Fact, int] = {}
+    first_of: dict[tuple[str, str], int] = {}
     message: Message | None = None
     for event in events:
         before = None if message is None else Before.of(message)
-        message, step = take_in(message, _said(event))
-        entries.append(Entry(event, step.kind.effect, explain(event.position, step, before, said_at, message)))
-        said_at.setdefault(step.fact, event.position)
+        message, step = apply_event(message, _said(event))
+        fact = step.fact
+        repeated = said_at.get(fact, first_of.get((fact.status, fact.error_code)))
+        entries.append(Entry(event, step.kind.effect, explain(event.position, step, before, repeated, message)))
+        said_at.setdefault(fact, event.position)
+        first_of.setdefault((fact.status, fact.error_code), event.position)
+        first_of.setdefault((fact.status, ""), event.position)
     return entries
 
 
@@ -81,7 +86,12 @@ def _said(event: Event) -> Said:
         event.to_address,
         event.messaging_service_sid,
         event.received_at,
+        getattr(event, "error_message", None),
     )
+
+
+def _fact(event: Event) -> Fact:
+    return fact_of(event.status, event.error_code, event.raw_dlr_done_date, event.received_at)
 
 
 def why_nothing(message_sid: str, events: Sequence[Event], as_of: AsOf | None) -> str:

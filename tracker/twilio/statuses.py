@@ -5,7 +5,7 @@ list of terminal statuses, and callbacks come in any order, so the order here is
 (https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks).
 """
 
-from typing import Final
+from typing import Final, Literal
 
 UNKNOWN_PHASE: Final = 0
 """Of any status that is not in ``PHASES``: kept and counted, never decides over a known one."""
@@ -43,6 +43,17 @@ FINAL: Final[frozenset[str]] = frozenset(
     {"delivered", "undelivered", "failed", "canceled", "read", "received", "partially_delivered"}
 )
 """Statuses after which nothing more is waited for."""
+
+Direction = Literal["inbound", "outbound"]
+"""``inbound``: someone wrote to us. ``outbound``: we wrote to someone."""
+
+INBOUND_STATUSES: Final[frozenset[str]] = frozenset({"receiving", "received"})
+"""Statuses that only messages sent to us have. Source: https://www.twilio.com/docs/messaging/api/message-resource#message-status-values"""
+
+
+def direction_of(status: str) -> Direction:
+    """The direction that a status tells. status: as ``normalise`` spells it."""
+    return "inbound" if status in INBOUND_STATUSES else "outbound"
 
 
 def normalise(status: str) -> str:

@@ -111,22 +111,30 @@ def test_a_rebuild_equals_the_live_projections_for_any_history(
 def test_differences_are_found(projected: str, connection: psycopg.Connection[Any], as_owner: str) -> None:
     """Rows that were changed, taken away and made up, with the columns that differ; then they are gone."""
     before = dump(connection)
-    sids = [sid for (sid,) in connection.execute("SELECT message_sid FROM message_state ORDER BY 1 LIMIT 40")]
-    connection.execute("UPDATE message_state SET status = 'lost' WHERE message_sid = ANY(%s)", [sids[:20]])
-    connection.execute("UPDATE message_state SET country = 'XX' WHERE message_sid = ANY(%s)", [sids[:1]])
-    connection.execute("DELETE FROM message_state WHERE message_sid = ANY(%s)", [sids[30:32]])
+    keys = connection.execute("SELECT account_sid, message_sid FROM message_state ORDER BY 1, 2 LIMIT 40").fetchall()
+
+    def each(chosen: list[Any]) -> list[Any]:
+        return [[account_sid for account_sid, _ in chosen], [message_sid for _, message_sid in chosen]]
+
+    these = b"(account_sid, message_sid) IN (SELECT * FROM unnest(%s::text [], %s::text []))"
+    connection.execute(b"UPDATE message_state SET status = 'lost' WHERE " + these, each(keys[:20]))
+    connection.execute(b"UPDATE message_state SET country = 'XX' WHERE " + these, each(keys[:1]))
+    connection.execute(b"DELETE FROM message_state WHERE " + these, each(keys[30:32]))
     connection.execute(
-        "INSERT INTO message_state SELECT (jsonb_populate_record(state, '{\"message_sid\": \"SM!\"}')).* FROM message_state AS state"
-        " WHERE message_sid = %s", [sids[35]],
-    )  # fmt: skip
+        b"INSERT INTO message_state SELECT (jsonb_populate_record(state, '{\"message_sid\": \"SM!\"}')).*"
+        b" FROM message_state AS state WHERE " + these,
+        each(keys[35:36]),
+    )
     [result] = rebuild(as_owner, [MESSAGE_STATE])
     [table] = result.tables
     assert (table.table, table.missing, table.added, table.different) == ("message_state", 1, 2, 20)
     assert table.columns == {"status": 20, "country": 1}
-    assert len(table.examples) == 10
-    assert [example.key for example in table.examples] == [{"message_sid": sid} for sid in sids[:10]]
-    assert table.examples[1].old == {"status": "lost"}
-    assert (table.examples[1].new or {}).keys() == {"status"}
+    assert table.kinds == {"country, status": 1, "missing": 1, "added": 2, "status": 19}
+    assert [tuple(example.key.values()) for example in table.examples] == [
+        keys[0], (keys[35][0], "SM!"), *keys[30:32], *keys[1:4],
+    ]  # fmt: skip
+    assert table.examples[-1].old == {"status": "lost"}
+    assert (table.examples[-1].new or {}).keys() == {"status"}
     assert (table.examples[0].old or {}).keys() == {"status", "country"}
     assert dump(connection) == before
 

@@ -37,6 +37,7 @@ OTHERWISE: dict[str, Any] = {
 
 EVENT = Transition(
     position=1,
+    account_sid="AC1",
     message_sid="SM1",
     received_at=NOON,
     kind=kind_of(**DID),
@@ -59,6 +60,7 @@ APART: dict[str, Any] = {
 
 TOGETHER: dict[str, Any] = {
     "position": 2,
+    "account_sid": "AC2",
     "message_sid": "SM2",
     "received_at": NOON + timedelta(days=1),
     "sent_at": NOON + timedelta(days=1),

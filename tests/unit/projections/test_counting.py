@@ -18,7 +18,7 @@ from projections.metric_counters import METRIC_COUNTERS
 from projections.transitions import Batch, Messages
 from tests.histories import NOON, SID, histories, say
 from tracker.twilio.error_codes import all_codes
-from tracker.twilio.statuses import FINAL, PHASES
+from tracker.twilio.statuses import FINAL, INBOUND_STATUSES, PHASES
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], Decimal]
 """Value of each series, by metric and labels."""
@@ -103,6 +103,20 @@ SIZES = st.lists(st.integers(0, 3), max_size=4)
 LOGS = BUSY | histories(max_size=8, messages=3)
 
 
+def outbound(log: list[Said]) -> list[Said]:
+    """The events but for those of messages that were sent to us."""
+    kept = [event for event in log if event.status.strip().lower() not in INBOUND_STATUSES]
+    return [event._replace(position=position) for position, event in enumerate(kept, 1)]
+
+
+OUTBOUND = LOGS.map(outbound)
+
+
+def key(event: Said) -> tuple[str | None, str]:
+    """What identifies a message."""
+    return event.account_sid, event.message_sid
+
+
 @given(LOGS, SIZES)
 def test_a_batch_counts_what_its_parts_count(log: list[Said], sizes: list[int]) -> None:
     """However the log is cut, with whatever was forgotten in between."""
@@ -136,15 +150,15 @@ def test_counters_never_go_down(log: list[Said]) -> None:
             assert change.amount >= 0 or metric == "twilio_messages_open"
 
 
-@given(LOGS)
+@given(OUTBOUND)
 def test_each_message_counts_once(log: list[Said]) -> None:
     """Compared with sets of messages, which know nothing of batches and transitions."""
-    said: defaultdict[str, set[str]] = defaultdict(set)
-    codes: set[tuple[str, str]] = set()
+    said: defaultdict[str, set[tuple[str | None, str]]] = defaultdict(set)
+    codes: set[tuple[object, str]] = set()
     for event in log:
-        said[event.status.strip().lower()].add(event.message_sid)
+        said[event.status.strip().lower()].add(key(event))
         if event.error_code:
-            codes.add((event.message_sid, event.error_code))
+            codes.add((key(event), event.error_code))
     values = counted(log)
     for status in ("sent", "undelivered", "failed", "read"):
         assert total(values, f"twilio_messages_{status}_total") == len(said[status])
@@ -156,11 +170,11 @@ def test_each_message_counts_once(log: list[Said]) -> None:
 @given(LOGS)
 def test_the_open_messages_are_those_that_are_not_final(log: list[Said]) -> None:
     """The gauge against the states themselves."""
-    states = {message.message_sid: message for message in batches(log, ())[0].messages}
+    states = {(message.account_sid, message.message_sid): message for message in batches(log, ())[0].messages}
     expected = Counter(
         message.status if message.status in PHASES else "other"
         for message in states.values()
-        if message.status not in FINAL
+        if message.status not in FINAL and message.direction == "outbound"
     )
     values = counted(log)
     found = {
@@ -169,7 +183,7 @@ def test_the_open_messages_are_those_that_are_not_final(log: list[Said]) -> None
     assert {status: value for status, value in found.items() if value} == dict(expected)
 
 
-@given(LOGS)
+@given(OUTBOUND)
 def test_statistics_add_up_to_the_counters(log: list[Said]) -> None:
     """Over all minutes."""
     values = counted(log)
@@ -181,8 +195,23 @@ def test_statistics_add_up_to_the_counters(log: list[Said]) -> None:
         assert sums[name] == total(values, f"twilio_messages_{name}_total")
     assert sums["errors"] == total(values, "twilio_message_errors_total")
     assert sums["corrected"] == total(values, "twilio_status_events_total", effect="corrected")
-    assert sums["messages"] == len({event.message_sid for event in log})
+    assert sums["messages"] == len(set(map(key, log)))
     assert latencies.total() == total(values, "twilio_message_delivery_seconds")
+
+
+@pytest.mark.parametrize("statuses", [["received"], ["receiving", "received"], ["received", "received"], ["receiving"]])
+def test_a_message_that_was_sent_to_us_counts_nowhere(statuses: list[str]) -> None:
+    """It is known and shown, and no figure of deliveries moves, whatever code it has."""
+    log = [say(position, status, "30003") for position, status in enumerate(statuses, 1)]
+    counts, latencies = statistics(log)
+    assert not any(counted(log).values())
+    assert (counts, latencies) == ({}, {})
+
+
+def test_an_inbound_status_closes_what_was_open() -> None:
+    """A message that seemed to be ours is no longer waited for."""
+    values = counted([say(1, "queued"), say(2, "received")])
+    assert total(values, "twilio_messages_open") == 0
 
 
 REACHED: dict[str, tuple[list[Said], dict[str, int]]] = {
