@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from projections.fact import Fact
-from projections.summary import Greatest, Reports, Summary, dated_key, detail_key
+from projections.summary import Greatest, Reports, Summary, dated_key
 from tracker.twilio.done_date import INCOMPARABLE
 from tracker.twilio.statuses import OUTCOME_PHASE
 

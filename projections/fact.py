@@ -24,7 +24,18 @@ _MAX_DIGITS: Final = 18
 class Fact:
     """A status with its error code, carrier date and error message. Equal when all of these are, which ``identity`` says in one text."""
 
-    __slots__ = ("detail", "done_at", "error_code", "error_message", "identity", "is_ahead", "order", "phase", "rank", "status")
+    __slots__ = (
+        "detail",
+        "done_at",
+        "error_code",
+        "error_message",
+        "identity",
+        "is_ahead",
+        "order",
+        "phase",
+        "rank",
+        "status",
+    )
 
     def __init__(
         self, status: str, error_code: str, done_at: datetime | None, error_message: str, *, is_ahead: bool
@@ -99,7 +110,7 @@ def _fact(
     error_code: str | None,
     raw_done_date: str | None,
     error_message: str | None,
-    ahead: bool,  # noqa: FBT001  # positional, because it is called for every event and a keyword is dear
+    ahead: bool,  # positional, because it is called for every event and a keyword is dear
 ) -> Fact:
     return Fact(
         normalise(status), error_code or "", parse_done_date(raw_done_date), error_message or "", is_ahead=ahead

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from projections.decision import Decision, credible_date
 from projections.fact import Fact, fact_of
-from projections.standing import Effect, Kind, Standing, Step, beginning, kind_between
+from projections.standing import Effect, Step, beginning, kind_between
 from tracker.twilio.country import country_of
 from tracker.twilio.done_date import MAX_BEFORE
 from tracker.twilio.statuses import FINAL, OUTCOME_PHASE, Direction, direction_of
@@ -161,7 +161,7 @@ class Message:
         self.to_address = said.to_address
 
 
-def apply_event(message: Message | None, said: Said) -> tuple[Message, Step]:
+def apply_event(message: Message | None, said: Said) -> tuple[Message, Step]:  # noqa: C901, PLR0912  # runs for every event
     """Applies one event. Returns the message as it is now (the same object, changed, or a new one for its first event), and what the
     event did. Events of one message may be given in any order, each position once.
 

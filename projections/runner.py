@@ -250,9 +250,7 @@ def read_share(connection: psycopg.Connection[TupleRow], after: int, until: int,
     return _select(connection, "read_log_share", {"after": after, "until": until, "share": share, "shares": shares})
 
 
-def read_earlier_events(
-    connection: psycopg.Connection[TupleRow], keys: Sequence[Key], until: int
-) -> Iterator[Said]:
+def read_earlier_events(connection: psycopg.Connection[TupleRow], keys: Sequence[Key], until: int) -> Iterator[Said]:
     """Reads the events of some messages up to and including a position, in log order.
 
     A message may have any number of events, so no more than HISTORY_ROWS are in memory at a time. The connection runs nothing else

@@ -119,9 +119,7 @@ class Standing:
         return Step(fact, kind_between(fact, self, after, self.decision, after.decision), after)
 
 
-def kind_between(
-    fact: Fact, before: Standing, after: Standing, was: Decision | None, now: Decision
-) -> Kind:
+def kind_between(fact: Fact, before: Standing, after: Standing, was: Decision | None, now: Decision) -> Kind:
     """What a fact did that led from one standing to another. was, now: the decisions; None: it was the first fact."""
     new_code = fact.error_code != "" and fact.error_code not in before.summary.codes
     return kind_of(

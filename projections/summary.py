@@ -179,9 +179,7 @@ def _add_report(statuses: Mapping[str, Reports], fact: Fact) -> Mapping[str, Rep
 _NO_REPORTS: Final = (None, None, None, False)
 
 
-def _bounded(
-    statuses: dict[str, Reports], before: Mapping[str, Reports], added: Fact
-) -> Mapping[str, Reports]:
+def _bounded(statuses: dict[str, Reports], before: Mapping[str, Reports], added: Fact) -> Mapping[str, Reports]:
     """The reports without the smallest unknown status where these have become too many; ``before`` where it was the one added."""
     if added.phase != UNKNOWN_PHASE:
         return statuses

@@ -117,10 +117,14 @@ def assert_exact(connection: psycopg.Connection[Any]) -> None:
     by_status = "SELECT labels ->> 'status', sum(value) FROM metric_counters WHERE metric = %s GROUP BY 1 HAVING sum(value) <> 0"
     known = "CASE WHEN status = 'teleported' THEN 'other' ELSE status END"
     assert dict(connection.execute(by_status, ["twilio_status_events_total"]).fetchall()) == dict(
-        connection.execute(f"SELECT {known}, count(*) FROM events WHERE status NOT IN ('receiving', 'received') GROUP BY 1").fetchall()
+        connection.execute(
+            f"SELECT {known}, count(*) FROM events WHERE status NOT IN ('receiving', 'received') GROUP BY 1"
+        ).fetchall()
     )
     assert dict(connection.execute(by_status, ["twilio_messages_open"]).fetchall()) == dict(
-        connection.execute(f"SELECT {known}, count(*) FROM message_state WHERE NOT is_final AND status <> 'receiving' GROUP BY 1").fetchall()
+        connection.execute(
+            f"SELECT {known}, count(*) FROM message_state WHERE NOT is_final AND status <> 'receiving' GROUP BY 1"
+        ).fetchall()
     )
     for name in ("sent", "delivered", "undelivered", "failed", "read"):
         query = "SELECT (SELECT coalesce(sum(value), 0) FROM metric_counters WHERE metric = %s), (SELECT coalesce(sum({}), 0) FROM delivery_stats)"

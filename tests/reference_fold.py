@@ -44,9 +44,7 @@ def reference_state(events: Sequence[Said]) -> dict[str, Any]:
     def key(said: Said) -> tuple[object, ...]:
         return (dates[said.position] or _LONG_AGO, *_detail(said))
 
-    deciding = min(
-        (said for said in reports if key(said) == max(map(key, reports))), key=lambda said: said.position
-    )
+    deciding = min((said for said in reports if key(said) == max(map(key, reports))), key=lambda said: said.position)
     coded = [said for said in reports if said.error_code]
     messaged = [said for said in reports if said.error_message]
     codes = sorted({said.error_code for said in events if said.error_code}, key=_code_order)

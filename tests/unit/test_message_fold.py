@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import combinations, permutations
 from random import Random
 from typing import Any
@@ -431,6 +431,21 @@ def test_an_earlier_event_can_make_a_date_credible() -> None:
     assert (steps[-1].kind.status_before, steps[-1].kind.status_after) == ("delivered", "undelivered")
 
 
+def test_the_readmes_example_holds() -> None:
+    """projections/README.md works the rule out for two reports, one of them dated in India."""
+    failure = say(1, "undelivered", "30003", "2611242053", received_at=datetime(2026, 11, 24, 15, 25, tzinfo=UTC))
+    receipt = say(2, "delivered", None, "2611241524", received_at=datetime(2026, 11, 24, 15, 26, tzinfo=UTC))
+    earlier = receipt._replace(raw_dlr_done_date="2611231524")
+    undated = receipt._replace(position=3, raw_dlr_done_date=None)
+    for history, status in (
+        ([failure, receipt], "delivered"),
+        ([failure, earlier], "undelivered"),
+        ([failure, earlier, undated], "delivered"),
+    ):
+        assert {state_of(order)["status"] for order in permutations(history)} == {status}
+        assert state_of(history)["has_conflict"]
+
+
 TRICKY = (
     say(1, "delivered", date="2611221000", received_at=NOON),
     say(2, "undelivered", "30003", "2611231201", received_at=NOON),
@@ -479,7 +494,8 @@ def test_a_giant_message_is_folded_by_the_same_rule(seed: int, size: int) -> Non
 def test_a_giant_message_costs_the_same_per_event_however_many_it_has() -> None:
     """What is remembered is bounded, and so is the work: counted in facts compared, not in seconds."""
     history = [
-        say(position, "undelivered", str(position), date(NOON - position % 1500 * MINUTE)) for position in range(1, 10_001)
+        say(position, "undelivered", str(position), date(NOON - position % 1500 * MINUTE))
+        for position in range(1, 10_001)
     ]
     message, _ = fold(history)
     assert message is not None

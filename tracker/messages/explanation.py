@@ -38,9 +38,7 @@ def why_decided(message: Message, facts: Iterable[Fact]) -> str:
     return f"{sentence}."
 
 
-def explain(
-    position: int, step: Step, before: Before | None, repeated: int | None, after: Message
-) -> str | None:
+def explain(position: int, step: Step, before: Before | None, repeated: int | None, after: Message) -> str | None:
     """One sentence about what the event at ``position`` did; None where it is what anyone would expect.
 
     before: None for a message's first event.

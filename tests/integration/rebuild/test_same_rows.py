@@ -121,7 +121,7 @@ def test_differences_are_found(projected: str, connection: psycopg.Connection[An
     connection.execute(b"UPDATE message_state SET country = 'XX' WHERE " + these, each(keys[:1]))
     connection.execute(b"DELETE FROM message_state WHERE " + these, each(keys[30:32]))
     connection.execute(
-        b"INSERT INTO message_state SELECT (jsonb_populate_record(state, '{\"message_sid\": \"SM!\"}')).*"
+        b'INSERT INTO message_state SELECT (jsonb_populate_record(state, \'{"message_sid": "SM!"}\')).*'
         b" FROM message_state AS state WHERE " + these,
         each(keys[35:36]),
     )
