@@ -71,6 +71,8 @@ class Event(msgspec.Struct, frozen=True):
     signature: str | None
     idempotency_token: str | None
     key_id: str | None
+    error_message: str | None = None
+    """Twilio's text about a failure; None when there was none."""
 
 
 def from_microseconds(received_at: int) -> datetime:
