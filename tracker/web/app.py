@@ -18,9 +18,10 @@ from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
 from tracker.web.health import Checks
 from tracker.web.metrics import Metrics
+from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
-from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.public_url import PublicUrl
+from tracker.web.quarantine_api import quarantine_router
 from tracker.web.reads import Pool
 from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
@@ -83,6 +84,7 @@ def create_app(runtime: Runtime) -> Application:
             health.metrics,
             api_router(settings),
             stats_router(settings),
+            quarantine_router(settings),
             pages_router(settings),
         ],
         dependencies={
@@ -92,7 +94,7 @@ def create_app(runtime: Runtime) -> Application:
             "metrics_registry": Provide(lambda: metrics_registry, sync_to_thread=False),
         },
         lifespan=[lifespan],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers=SITE_EXCEPTION_HANDLERS,
         openapi_config=openapi_config(settings),
         logging_config=None,
     )
