@@ -3,8 +3,8 @@
 -- tracker_projector: keeps projections; tracker_reader: looks; tracker_writer: owns the functions that write the log) belong to the
 -- cluster and are made by 0003_create_roles.sql and 0008_secure_append_events.sql.
 --
---   the log          what reached us, never changed        log_head, events, quarantined_callbacks, append_events(),
---                                                          append_quarantined()
+--   the log          what reached us, never changed        log_head, events, quarantined_callbacks, quarantine_acceptances,
+--                                                          append_events(), append_quarantined(), accept_quarantined()
 --   projections      what is derived from it               projections, projection_runner, message_state, metric_counters,
 --                                                          delivery_stats, delivery_latency
 --   rebuilds         projections made anew, beside these   schema rebuild
@@ -78,8 +78,26 @@ CREATE TABLE quarantined_callbacks (
     )
 );
 
--- The newest first, for whoever looks through them.
-CREATE INDEX quarantined_callbacks_recorded_at_idx ON quarantined_callbacks (recorded_at);
+-- The list, newest first.
+CREATE INDEX quarantined_callbacks_newest_idx ON quarantined_callbacks (received_at, quarantine_id);
+
+-- The list of one reason, newest first: a rare reason is found among many others.
+CREATE INDEX quarantined_callbacks_reason_idx ON quarantined_callbacks (reason, received_at, quarantine_id);
+
+-- One row per accepted callback: when, why, by whom (the operating system's user name), and the event that it became.
+-- The primary key makes a second acceptance impossible.
+CREATE TABLE quarantine_acceptances (
+    quarantine_id uuid NOT NULL,
+    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    accepted_by text NOT NULL,
+    reason text NOT NULL,
+    event_id uuid NOT NULL,
+    CONSTRAINT quarantine_acceptances_pkey PRIMARY KEY (quarantine_id),
+    CONSTRAINT quarantine_acceptances_quarantine_id_fkey FOREIGN KEY (quarantine_id)
+    REFERENCES quarantined_callbacks (quarantine_id),
+    CONSTRAINT quarantine_acceptances_accepted_by_is_bounded CHECK (length(accepted_by) BETWEEN 1 AND 256),
+    CONSTRAINT quarantine_acceptances_reason_is_bounded CHECK (length(reason) BETWEEN 1 AND 1000)
+);
 
 -- Appends a batch for the functions that roles may execute: one lock, dense positions, idempotent by event_id. allowed_sources: those of
 -- the calling role. The arrays are columns of equal length, in order of arrival. Returns how many events were new.
@@ -226,6 +244,48 @@ BEGIN
 END
 $$;
 
+-- Append a quarantined callback to the log as the event that its body states, once, with its own evidence and time of receipt. The
+-- event takes the identity that the callback got at the edge, so a repetition finds it. The columns of the event come from the
+-- caller, who read the body; evidence and times never do. Returns TRUE: appended now; FALSE: accepted before; NULL: no such callback.
+CREATE FUNCTION accept_quarantined(
+    accepted_id uuid,
+    acceptor text,
+    acceptance_reason text,
+    account_sid text,
+    message_sid text,
+    status text,
+    error_code text,
+    raw_dlr_done_date text,
+    channel text,
+    from_address text,
+    to_address text,
+    messaging_service_sid text,
+    error_message text
+) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    kept quarantined_callbacks%ROWTYPE;
+BEGIN
+    SELECT * INTO kept FROM quarantined_callbacks WHERE quarantined_callbacks.quarantine_id = accepted_id;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- A concurrent acceptance of the same callback waits here for the first one to commit.
+    INSERT INTO quarantine_acceptances (quarantine_id, accepted_by, reason, event_id)
+    VALUES (accepted_id, acceptor, acceptance_reason, accepted_id)
+    ON CONFLICT (quarantine_id) DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN FALSE;
+    END IF;
+    PERFORM store_events(
+        ARRAY['callback'], ARRAY[accepted_id], ARRAY['callback'], ARRAY[account_sid], ARRAY[message_sid], ARRAY[status], ARRAY[error_code],
+        ARRAY[raw_dlr_done_date], ARRAY[channel], ARRAY[from_address], ARRAY[to_address], ARRAY[messaging_service_sid],
+        ARRAY[kept.received_at], ARRAY[kept.url], ARRAY[kept.body], ARRAY[kept.signature], ARRAY[kept.idempotency_token],
+        ARRAY[kept.key_id], ARRAY[error_message]
+    );
+    RETURN TRUE;
+END
+$$;
+
 -- Raised by the triggers below; the message says what to do instead.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -248,6 +308,14 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- The same for all of it at once.
 CREATE TRIGGER quarantined_callbacks_are_not_truncated BEFORE TRUNCATE ON quarantined_callbacks
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- An acceptance is a fact like an event: it is never taken back.
+CREATE TRIGGER quarantine_acceptances_are_append_only BEFORE UPDATE OR DELETE ON quarantine_acceptances
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The same for all of it at once.
+CREATE TRIGGER quarantine_acceptances_are_not_truncated BEFORE TRUNCATE ON quarantine_acceptances
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Projections: what is derived from the log, and can be thrown away.
@@ -353,6 +421,34 @@ WHERE error_codes_seen <> '{}';
 -- The list of messages with conflicting outcomes, newest first. There are few.
 CREATE INDEX message_state_has_conflict_idx ON message_state (first_received_at, message_sid)
 WHERE has_conflict;
+
+-- The list of one channel, newest first. Most messages are SMS, whose list is the list of all.
+CREATE INDEX message_state_channel_idx ON message_state (channel, first_received_at)
+WHERE channel <> 'sms';
+
+-- The list of one recipient country, newest first: of a country that few messages go to, too.
+CREATE INDEX message_state_country_idx ON message_state (country, first_received_at)
+WHERE country IS NOT NULL;
+
+-- The list of one Messaging Service, newest first.
+CREATE INDEX message_state_messaging_service_idx ON message_state (messaging_service_sid, first_received_at)
+WHERE messaging_service_sid IS NOT NULL;
+
+-- The list of messages with a late event, newest first.
+CREATE INDEX message_state_late_idx ON message_state (first_received_at, message_sid)
+WHERE (effects_seen & 2::smallint) <> 0;
+
+-- The list of messages with a repeated event, newest first.
+CREATE INDEX message_state_duplicate_idx ON message_state (first_received_at, message_sid)
+WHERE (effects_seen & 4::smallint) <> 0;
+
+-- The list of messages whose outcome was corrected, newest first.
+CREATE INDEX message_state_corrected_idx ON message_state (first_received_at, message_sid)
+WHERE (effects_seen & 8::smallint) <> 0;
+
+-- The list of messages with a status that is not known here, newest first.
+CREATE INDEX message_state_unknown_idx ON message_state (first_received_at, message_sid)
+WHERE (effects_seen & 16::smallint) <> 0;
 
 -- One row a series. labels: the series' labels as an object. created_at: when the first event that counted here was received, so that
 -- a rebuild gives the same. exemplar_*: the last event that counted here (by position), what it added, when it was received.
@@ -660,7 +756,7 @@ $$;
 REVOKE ALL ON SCHEMA public FROM public;
 
 -- Functions are executable by everyone unless this is taken away. Their owner still may.
-REVOKE ALL ON FUNCTION store_events, append_events, append_quarantined, is_in_log FROM public;
+REVOKE ALL ON FUNCTION store_events, append_events, append_quarantined, accept_quarantined, is_in_log FROM public;
 
 -- All three look into the schema.
 GRANT USAGE ON SCHEMA public TO tracker_service, tracker_projector, tracker_reader;
@@ -673,6 +769,12 @@ GRANT EXECUTE ON FUNCTION append_events, append_quarantined TO tracker_service;
 
 -- The projector looks before it goes on, the others show it. Each sees the columns that this needs.
 GRANT EXECUTE ON FUNCTION is_in_log TO tracker_service, tracker_projector, tracker_reader;
+
+-- `tracker quarantine accept` takes the role of the service, as all commands that read the log do.
+GRANT EXECUTE ON FUNCTION accept_quarantined TO tracker_service;
+
+-- Lists say what has been accepted; rows are written by the function alone.
+GRANT SELECT ON quarantine_acceptances TO tracker_service;
 
 -- Answers come from the projections.
 GRANT SELECT ON projections, projection_runner, message_state TO tracker_service;
@@ -697,6 +799,7 @@ GRANT USAGE ON SCHEMA public TO tracker_writer;
 ALTER FUNCTION store_events OWNER TO tracker_writer;
 ALTER FUNCTION append_events OWNER TO tracker_writer;
 ALTER FUNCTION append_quarantined OWNER TO tracker_writer;
+ALTER FUNCTION accept_quarantined OWNER TO tracker_writer;
 
 -- What the functions need, and no more: neither bodies nor signatures can be read with it.
 GRANT INSERT, SELECT (event_id) ON events TO tracker_writer;
@@ -706,6 +809,10 @@ GRANT INSERT, SELECT (quarantine_id) ON quarantined_callbacks TO tracker_writer;
 
 -- Moving the head is part of an append.
 GRANT SELECT, UPDATE ON log_head TO tracker_writer;
+
+-- What an acceptance reads and writes.
+GRANT SELECT ON quarantined_callbacks TO tracker_writer;
+GRANT SELECT, INSERT ON quarantine_acceptances TO tracker_writer;
 
 -- Shown by the web workers, looked at by people and dashboards.
 GRANT SELECT ON metric_counters TO tracker_service, tracker_reader;

@@ -15,8 +15,9 @@ from tracker.settings import Settings, load_settings
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
 from tracker.web.metrics import Metrics
+from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
-from tracker.web.problems import EXCEPTION_HANDLERS
+from tracker.web.quarantine_api import quarantine_router
 from tracker.web.reads import Pool
 from tracker.web.security_headers import SECURITY_HEADERS
 from tracker.web.stats import WebStats
@@ -51,13 +52,18 @@ def create_app(database_url: str, settings: Settings) -> Litestar:
         await pool.close()
 
     return Litestar(
-        route_handlers=[api_router(settings), stats_router(settings), pages_router(settings)],
+        route_handlers=[
+            api_router(settings),
+            stats_router(settings),
+            quarantine_router(settings),
+            pages_router(settings),
+        ],
         response_headers=SECURITY_HEADERS,
         dependencies={
             "pool": Provide(lambda: pool, sync_to_thread=False),
             "metrics_registry": Provide(lambda: metrics, sync_to_thread=False),
         },
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers=SITE_EXCEPTION_HANDLERS,
         openapi_config=openapi_config(settings),
         lifespan=[lifespan],
         logging_config=None,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
+from uuid import UUID
 
 import psycopg
 from uuid_utils import uuid7
@@ -12,7 +13,7 @@ from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from tests.projector import become_active
 from tracker.database.connections import Role, conninfo
-from tracker.log.event import Evidence, NewEvent
+from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.log.store import EventStore
 from tracker.twilio.callback import Callback, read_callback
 from tracker.twilio.form import first_values, parse_form
@@ -59,12 +60,31 @@ def event(
     return NewEvent(uuid7().bytes, int(at(seconds).timestamp() * 1_000_000), callback, evidence)
 
 
-def append(database_url: str, events: Iterable[NewEvent]) -> None:
-    """Put the events into the log, in this order."""
+def quarantined(
+    reason: str,
+    body: str | bytes,
+    seconds: float = 0,
+    *,
+    identity: UUID | None = None,
+    key_id: str = f"{ACCOUNT}/0123abcd",
+) -> Quarantined:
+    """A signed callback that was set aside so long after the beginning."""
+    octets = body.encode() if isinstance(body, str) else body
+    evidence = Evidence("https://status.example.com/webhooks/twilio/status", octets, "c2lnbmF0dXJl", None, key_id)
+    return Quarantined(
+        uuid7().bytes if identity is None else identity.bytes,
+        int(at(seconds).timestamp() * 1_000_000),
+        reason,
+        evidence,
+    )
+
+
+def append(database_url: str, events: Iterable[NewEvent | Quarantined]) -> None:
+    """Put the events into the log, and callbacks into the quarantine, in this order."""
     asyncio.run(append_async(database_url, list(events)))
 
 
-async def append_async(database_url: str, events: Sequence[NewEvent]) -> None:
+async def append_async(database_url: str, events: Sequence[NewEvent | Quarantined]) -> None:
     """The same inside a running loop."""
     store = EventStore(conninfo(database_url, role=Role.SERVICE, application="tests"), 10)
     try:

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "project": "project",
     "rebuild": "rebuild",
     "history": "history",
+    "quarantine": "quarantine",
     "simulate": "simulate",
     "errors": "errors",
 }

@@ -190,11 +190,11 @@ def test_connections_that_died_are_not_noticed(database_url: str) -> None:
 def test_a_bug_is_logged_whole_and_told_to_nobody(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """500 without a word of what is inside; the log has the traceback, the message, and no variables."""
 
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         private = "to=+15558675310"  # noqa: F841  # pyright: ignore[reportUnusedVariable]  # must not be shown
         raise ValueError("secret detail")
 
-    monkeypatch.setattr(api, "read_history", broken)
+    monkeypatch.setattr(api, "read_message", broken)
     with answering(database_url) as client, capture_logs() as logs:
         response = client.get(f"/api/messages/{SID}?as_of=2026-03-01T12:00:00Z")
     assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")

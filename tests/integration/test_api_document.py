@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -9,15 +10,25 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from tests.answering import answering
-from tests.story import SID, append, event, project
+from tests.story import SID, append, event, project, quarantined
 
-PATHS = {"/api/messages", "/api/messages/{message_sid}", "/api/messages/{message_sid}/events", "/api/stats"}
+QUARANTINED = UUID(int=7)
+
+PATHS = {
+    "/api/messages",
+    "/api/messages/{message_sid}",
+    "/api/messages/{message_sid}/events",
+    "/api/quarantine",
+    "/api/quarantine/{quarantine_id}",
+    "/api/stats",
+}
 
 
 @pytest.fixture
 def client(database_url: str) -> Iterator[TestClient[Litestar]]:
     """A server with one message."""
     append(database_url, [event("sent"), event("delivered", 5, RawDlrDoneDate="2603011200", X="1")])
+    append(database_url, [quarantined("invalid_status", f"MessageSid={SID}&MessageStatus=sent", identity=QUARANTINED)])
     project(database_url)
     with answering(database_url) as client:
         yield client
@@ -49,7 +60,9 @@ def test_the_documented_parameters_are_the_ones_that_are_taken(client: TestClien
         for parameter in operation["parameters"]:
             if parameter["in"] == "query":
                 example = next(iter(parameter.get("examples", {}).values()), {"value": "x"})["value"]
-                response = client.get(path.format(message_sid=SID), params={parameter["name"]: example})
+                response = client.get(
+                    path.format(message_sid=SID, quarantine_id=QUARANTINED), params={parameter["name"]: example}
+                )
                 assert "There is no query parameter" not in response.text, (path, parameter["name"])
                 assert response.status_code in ({200, 404} if "examples" in parameter else {400}), response.text
 
@@ -58,10 +71,11 @@ def test_answers_are_as_documented(client: TestClient[Litestar]) -> None:
     """Answers and problems validate against their schemas, and have no field that is not documented."""
     document = client.get("/schema/openapi.json").json()
     for path, operation in operations(client).items():
-        for sid, status in ((SID, "200"), ("x", "400"), ("SM" + "0" * 32, "404")):
+        identities = (str(QUARANTINED), "x", str(UUID(int=0))) if "quarantine" in path else (SID, "x", "SM" + "0" * 32)
+        for identity, status in zip(identities, ("200", "400", "404"), strict=True):
             if status not in operation["responses"] or ("{" not in path and status != "200"):
                 continue
-            response = client.get(path.format(message_sid=sid))
+            response = client.get(path.format(message_sid=identity, quarantine_id=identity))
             assert str(response.status_code) == status
             (content,) = operation["responses"][status]["content"].values()
             schema = {**content["schema"], "components": document["components"]}

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 
 from tests.answering import answering
 from tests.database import PostgresForTests
-from tests.story import SID, append, event, project
+from tests.story import SID, append, event, project, quarantined
 
 SLOW = (
     HealthCheck.too_slow,
@@ -24,7 +24,10 @@ SLOW = (
 )
 """Making requests of a document is slow, and that is all right."""
 
-PATHS = ("/api/messages", "/api/messages/{message_sid}", "/api/messages/{message_sid}/events")
+PATHS = (
+    *("/api/messages", "/api/messages/{message_sid}", "/api/messages/{message_sid}/events"),
+    *("/api/stats", "/api/quarantine", "/api/quarantine/{quarantine_id}"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,7 @@ def client(postgres: PostgresForTests) -> Iterator[TestClient[Litestar]]:
     """A server with a few messages."""
     with postgres.database() as url:
         append(url, [event("sent", number, f"SM{number:032x}", body=None, X="\0&=") for number in range(5)])
+        append(url, [quarantined("no_status", "MessageSid=%00&X=%FF", number) for number in range(5)])
         append(url, [event("", body=f"MessageSid={SID}&MessageStatus=%F0%9F%99%82&ErrorCode=%00&To=%FF".encode())])
         project(url)
         with answering(url) as client:
@@ -63,7 +67,8 @@ def test_answers_keep_the_promises_of_the_document(
 
 PARAMETERS = (
     *("as_of", "clock", "status", "error_code", "account_sid", "to"),
-    *("from", "since", "until", "limit", "cursor"),
+    *("from", "since", "until", "limit", "cursor", "step", "group_by", "after", "reason", "accepted", "search"),
+    *("had_error_code", "channel", "country", "messaging_service_sid", "effect", "has_conflict", "direction"),
 )
 SEGMENT = st.one_of(
     st.text(max_size=80), st.binary(max_size=40).map(lambda octets: octets.decode("latin-1")), st.just(SID)
@@ -72,7 +77,12 @@ SEGMENT = st.one_of(
 
 @settings(max_examples=150, suppress_health_check=SLOW)
 @given(
-    path=st.sampled_from(["/api/messages/{}", "/api/messages/{}/events", "/api/messages", "/messages/{}"]),
+    path=st.sampled_from(
+        [
+            *("/api/messages/{}", "/api/messages/{}/events", "/api/messages", "/messages/{}", "/api/stats", "/"),
+            *("/api/quarantine/{}", "/api/quarantine", "/quarantine/{}", "/quarantine", "/messages", "/{}"),
+        ]
+    ),
     segment=SEGMENT,
     query=st.lists(
         st.tuples(

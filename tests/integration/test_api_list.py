@@ -124,11 +124,44 @@ def test_the_newest_fifty_come_first(client: TestClient[Litestar]) -> None:
         pytest.param(
             {"status": "failed,read,failed"}, lambda m: m.status in {"failed", "read"}, id="status with commas"
         ),
-        pytest.param({"status": "teleported"}, lambda _: False, id="a status that nothing has"),
+        pytest.param(
+            {"status": "undelivered,failed"},
+            lambda m: m.status in {"undelivered", "failed"},
+            id="two statuses at one moment",
+        ),
+        pytest.param({"status": "scheduled"}, lambda _: False, id="a known status that nothing has"),
         pytest.param({"error_code": "30003"}, lambda m: m.error_code == "30003", id="error_code"),
         pytest.param({"account_sid": SUBACCOUNT}, lambda m: m.account == SUBACCOUNT, id="account_sid"),
         pytest.param({"to": "+15558670042"}, lambda m: m.to == "+15558670042", id="to"),
         pytest.param({"to": " 15558670042"}, lambda m: m.to == "+15558670042", id="to with a lost plus"),
+        pytest.param({"to": "+1 (555) 867-0042"}, lambda m: m.to == "+15558670042", id="to in another spelling"),
+        pytest.param({"to": "0015558670042"}, lambda m: m.to == "+15558670042", id="to as it is dialled"),
+        pytest.param({"to": "15558670042"}, lambda m: m.to == "+15558670042", id="to without its plus"),
+        pytest.param({"to": "+15558679999"}, lambda _: False, id="a number that nothing went to"),
+        pytest.param({"to": "whatsapp:+15558670042"}, lambda _: False, id="a channel that it did not go by"),
+        pytest.param({"from": "+1-555-712-0007"}, lambda m: m.sender == "+15557120007", id="from in another spelling"),
+        pytest.param(
+            {
+                "to": "+1 555 867 0010",
+                "from": "acme 7".upper(),
+                "status": "failed,undelivered,delivered,read,sent,queued",
+            },
+            lambda m: m.to == "+15558670010" and m.sender == "ACME 7",
+            id="to, from and several statuses",
+        ),
+        pytest.param({"had_error_code": " 30008 "}, lambda m: m.error_code == "30008", id="had_error_code"),
+        pytest.param({"country": "us"}, lambda _: False, id="a country that nothing went to"),
+        pytest.param({"effect": "decided", "until": "2026-03-01T12:01:00Z"}, lambda m: m.second < 60, id="effect"),
+        pytest.param({"effect": "late"}, lambda _: False, id="an effect that nothing had"),
+        pytest.param({"has_conflict": "true"}, lambda _: False, id="no conflicts"),
+        pytest.param(
+            {"has_conflict": "false", "status": "failed"}, lambda m: m.status == "failed", id="without conflicts"
+        ),
+        pytest.param({"direction": "inbound"}, lambda _: False, id="nothing inbound"),
+        pytest.param({"direction": "outbound", "status": "read"}, lambda m: m.status == "read", id="outbound"),
+        pytest.param(
+            {"account_sid": "ac" + "B" * 32}, lambda m: m.account == SUBACCOUNT, id="account in other letters"
+        ),
         pytest.param({"from": "ACME 7"}, lambda m: m.sender == "ACME 7", id="from, a name with a space"),
         pytest.param({"since": "2026-03-01T12:30:00Z"}, lambda m: m.second >= 1800, id="since, inclusive"),
         pytest.param({"until": "2026-03-01T12:00:05Z"}, lambda m: m.second < 5, id="until, exclusive"),
@@ -158,6 +191,64 @@ def test_filters(client: TestClient[Litestar], query: dict[str, Any], expected: 
     """Each filter gives exactly the messages that it names, in the order of the list, over all pages."""
     found = walk(client, iter([7] + [1000] * 10), **query)
     assert found == [each.sid for each in ALL if expected(each)]
+
+
+VARIETY = (
+    event("received", 0, "SM" + "1" * 32, To="+15557122661", From="+15558675310", ErrorCode=None),
+    event("undelivered", 1, "SM" + "2" * 32, ErrorCode="30003"),
+    event("sent", 2, "SM" + "2" * 32),
+    event("delivered", 3, "SM" + "2" * 32),
+    event("sent", 4, "SM" + "3" * 32, To="whatsapp:+447400123456", MessagingServiceSid="MG" + "a" * 32),
+    event("sent", 5, "SM" + "3" * 32, To="whatsapp:+447400123456", MessagingServiceSid="MG" + "a" * 32),
+    event("teleported", 6, "SM" + "4" * 32, To="rcs:+447400123456"),
+    event("failed", 7, "SM" + "5" * 32, To="whatsapp:US.13491208655302741918", From="whatsapp:sender"),
+    event("sent", 8, "SM" + "6" * 32, To="+447400123456"),
+)
+"""Six messages that differ in what the filters look at."""
+
+
+@pytest.fixture(scope="module")
+def variety(postgres: PostgresForTests) -> Iterator[TestClient[Litestar]]:
+    """A server with ``VARIETY``."""
+    with postgres.database() as url:
+        append(url, VARIETY)
+        project(url)
+        with answering(url) as client:
+            yield client
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param({"direction": "inbound"}, "1", id="inbound"),
+        pytest.param({"direction": "outbound"}, "65432", id="outbound"),
+        pytest.param({"direction": "inbound", "status": "received,failed"}, "1", id="inbound, and a status of both"),
+        pytest.param({"direction": "outbound", "status": "received"}, "", id="a status of the other direction"),
+        pytest.param({"had_error_code": "30003"}, "2", id="a code that decides no more"),
+        pytest.param({"error_code": "30003"}, "", id="a code that does not decide"),
+        pytest.param({"has_conflict": "true"}, "2", id="conflict"),
+        pytest.param({"has_conflict": "FALSE"}, "65431", id="no conflict"),
+        pytest.param({"effect": "late"}, "2", id="late"),
+        pytest.param({"effect": "corrected"}, "2", id="corrected"),
+        pytest.param({"effect": "duplicate"}, "3", id="duplicate"),
+        pytest.param({"effect": "unknown"}, "4", id="unknown"),
+        pytest.param({"channel": "WhatsApp"}, "53", id="channel"),
+        pytest.param({"channel": "sms"}, "621", id="the usual channel"),
+        pytest.param({"country": "gb"}, "643", id="country"),
+        pytest.param({"messaging_service_sid": "mg" + "A" * 32}, "3", id="service in other letters"),
+        pytest.param({"to": "+44 7400 123456"}, "643", id="a number on all channels"),
+        pytest.param({"to": "+44 (0)7400 123456", "channel": "rcs"}, "4", id="a number on one channel"),
+        pytest.param({"to": "whatsapp:+44 7400 123456"}, "3", id="a number with a prefix"),
+        pytest.param({"to": "whatsapp:US.13491208655302741918"}, "5", id="an identity of a channel"),
+        pytest.param({"to": "US.13491208655302741918"}, "5", id="an identity without its prefix"),
+        pytest.param({"from": "sender"}, "5", id="a sender without its prefix"),
+        pytest.param({"status": "teleported"}, "4", id="an unknown status that there is"),
+    ],
+)
+def test_filters_by_what_was_ever_said(variety: TestClient[Litestar], query: dict[str, str], expected: str) -> None:
+    """Direction, conflict, codes, effects, channel, country, service, and numbers across channels; newest first."""
+    assert [each["message_sid"][-1] for each in get(variety, **query)["messages"]] == list(expected)
+    assert "".join(sid[-1] for sid in walk(variety, iter([1] * 8), **query)) == expected
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -218,7 +309,40 @@ def test_pages_are_stable_under_inserts(database_url: str) -> None:
         ),
         pytest.param({"to": "\0"}, "to: expected at most 256 characters, none of them NUL.", id="NUL in to"),
         pytest.param({"from": "1" * 4000}, "from: expected at most 256 characters", id="long from"),
-        pytest.param({"error_code": ""}, "error_code: is empty", id="empty error_code"),
+        pytest.param({"error_code": ""}, "error_code: expected one code of at most six digits", id="empty error_code"),
+        pytest.param(
+            {"error_code": "3000300"}, "error_code: expected one code of at most six digits", id="seven digits"
+        ),
+        pytest.param({"had_error_code": "E3"}, "had_error_code: expected one code", id="a code with a letter"),
+        pytest.param({"since": "2099-01-01T00:00:00Z"}, "since: lies in the future", id="2099"),
+        pytest.param(
+            {"since": "2026-03-02T00:00:00Z", "until": "2026-03-01T00:00:00Z"},
+            "since: is not before until.",
+            id="backwards",
+        ),
+        pytest.param(
+            {"status": "delivred"}, "status: no message has “delivred”; Twilio's are accepted", id="misspelt status"
+        ),
+        pytest.param({"channel": "whatsap"}, "channel: no message has “whatsap”; usual are", id="misspelt channel"),
+        pytest.param({"channel": "wh@t"}, "channel: expected a name such as sms", id="no channel"),
+        pytest.param({"country": "USA"}, "country: expected an ISO 3166 code of two letters", id="no country"),
+        pytest.param({"country": "XX"}, "country: expected an ISO 3166 code of two letters", id="an unknown country"),
+        pytest.param({"messaging_service_sid": "MG1"}, "messaging_service_sid: expected MG and 32", id="no service"),
+        pytest.param(
+            {"effect": "lost"}, "effect: expected decided, late, duplicate, corrected or unknown.", id="effect"
+        ),
+        pytest.param({"has_conflict": "maybe"}, "has_conflict: expected true or false.", id="has_conflict"),
+        pytest.param({"direction": "up"}, "direction: expected inbound or outbound.", id="direction"),
+        pytest.param(
+            {"to": "15558670042"[1:]}, "to: no message has this address; 5558670042 has no country", id="no plus"
+        ),
+        pytest.param(
+            {"to": "+1555867004"}, "to: no message has this address; +1555867004 has too few digits", id="short"
+        ),
+        pytest.param(
+            {"to": "+1555867OO42"}, "to: no message has this address; this looks like a number with", id="letters"
+        ),
+        pytest.param({"from": " "}, "from: is empty", id="a blank sender"),
         pytest.param({"account_sid": "AC123"}, "account_sid: expected AC and 32 hexadecimal digits.", id="account_sid"),
         pytest.param(
             {"Status": "failed"}, "There is no query parameter 'Status' here; there are account_sid, ", id="capital"
@@ -244,7 +368,20 @@ def test_a_mistyped_cursor_is_refused(client: TestClient[Litestar], place: int, 
 
 
 NO_FILTER: dict[str, Any] = dict.fromkeys(
-    ["status", "error_code", "account_sid", "to_address", "from_address", "since", "until", "before", "before_sid"]
+    [
+        *(
+            "status",
+            "error_code",
+            "account_sid",
+            "to_address",
+            "from_address",
+            "since",
+            "until",
+            "before",
+            "before_sid",
+        ),
+        *("channel", "country", "messaging_service_sid", "had_error_code", "has_conflict", "effect", "other_than"),
+    ]
 )
 
 

@@ -1,23 +1,33 @@
 """``tracker history``: for a person, and for a program."""
 
+import asyncio
+import io
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from rich.console import Console
 
 from tests.answering import answering
 from tests.story import ACCOUNT, SID, append, event
 from tracker.commands.history import command
+from tracker.commands.history_table import print_history
 from tracker.errors import DatabaseUnavailableError
+from tracker.messages.history import History
+from tracker.messages.reading import Answer, read_message
 
 HISTORY = (
     event("queued", 0),
-    event("delivered", 5, RawDlrDoneDate="2603011200"),
+    event("delivered", 5, RawDlrDoneDate="2602281000"),
     event("sent", 2),
     event("undelivered", 7, ErrorCode="30003", RawDlrDoneDate="2603011201"),
     event("undelivered", 8),
-    event("tele\x1b[31mported", 9, To="[bold]+447400123456"),
+    event("tele\x1b[31mported", 9, To="[bold]+447400123456", From="\x9b31m\u202e+1"),
 )
 
 
@@ -42,29 +52,34 @@ def test_a_person_sees_state_events_and_reasons(database_url: str) -> None:
         f"message {SID}",
         "status undelivered, final",
         "error 30003 phone off or out of reach",
-        "why ◀ Position 4 decides, with undelivered: the carrier's done date is later, 2026-03-01 12:01 over 2026-03-01 12:00.",
+        "why ◀ Position 4 decides, with undelivered: the carrier dates it more than 26 hours later, 2026-03-01 12:01 over "
+        "2026-02-28 10:00, which no difference of",
         "route sms, +15557122661 to +15558675310",
         f"account {ACCOUNT}",
         "sent 2026-03-01 12:00:02.000 UTC, received",
         "delivered 2026-03-01 12:00:05.000 UTC, received",
         "position received (UTC) status error carrier's done date effect",
         "1 2026-03-01 12:00:00.000 queued decided",
-        "2 2026-03-01 12:00:05.000 delivered 2026-03-01 12:00 decided",
+        "2 2026-03-01 12:00:05.000 delivered 2026-02-28 10:00 decided",
         "3 2026-03-01 12:00:02.000 sent late",
         "4 2026-03-01 12:00:07.000 undelivered 30003 phone off or out of reach 2026-03-01 12:01 corrected ◀",
-        "5 2026-03-01 12:00:08.000 undelivered duplicate",
+        "5 2026-03-01 12:00:08.000 undelivered late",
         "Position 3 said sent after position 2 had said delivered: late, the message stays delivered.",
-        "Position 5 repeats what position 4 had said: duplicate, the message stays undelivered.",
+        "Position 5 said undelivered after position 4 had said undelivered: late, the message stays undelivered.",
     ):
         assert expected in lines, result.stdout
 
 
 def test_what_came_from_outside_does_not_steer_the_terminal(database_url: str) -> None:
-    """Escape sequences and rich's own markup are shown as text."""
+    """Escape sequences, bidirectional overrides and rich's own markup are shown as text, in tables and in JSON."""
     append(database_url, HISTORY)
+    document = run(database_url, SID, "--json").stdout
+    for steering in "\x1b\x9b\x7f\u202e":
+        assert steering not in document
+    assert json.loads(document)["events"][-1]["from"] == "\x9b31m\u202e+1"
     result = run(database_url, SID)
     assert "\x1b" not in result.stdout
-    assert "tele\ufffd[31mported" in result.stdout
+    assert r"tele\u001b[31mported" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -122,3 +137,30 @@ def test_a_database_without_a_log_says_what_to_do(empty_database_url: str) -> No
     result = run(empty_database_url, SID)
     assert isinstance(result.exception, DatabaseUnavailableError)
     assert "tracker migrate" in str(result.exception)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_a_narrow_terminal_shows_everything(database_url: str, columns: int) -> None:
+    """In lines that are no longer than the terminal is wide; no word of a status is lost."""
+    append(database_url, HISTORY)
+
+    async def read() -> History:
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+
+            def ask(question: Callable[[AsyncConnection[TupleRow]], Awaitable[Answer]]) -> Awaitable[Answer]:
+                return question(connection)
+
+            return await read_message(ask, SID)
+
+    file = io.StringIO()
+    print_history(Console(width=columns, file=file), asyncio.run(read()), None)
+    lines = file.getvalue().splitlines()
+    assert max(len(line) for line in lines) <= columns
+    assert "30003" in "".join(file.getvalue().split())
+
+
+@pytest.mark.parametrize("moment", ["2026-03-01 12:00:05", "2026-03-01T12:00:05", "2026-03-01 12:00:05 UTC"])
+def test_a_time_is_understood_as_the_table_shows_it(database_url: str, moment: str) -> None:
+    """In UTC."""
+    append(database_url, HISTORY)
+    assert "status     delivered, final" in run(database_url, SID, "--as-of", moment).stdout

@@ -81,13 +81,13 @@ def test_it_says_what_the_state_is_and_why(client: TestClient[Litestar]) -> None
     text = show(client, f"/messages/{SID}").text
     assert f"{SID} delivered final" in text
     assert (
-        "Position 3 decides, with delivered: the carrier's done date is later, 2026-03-01 12:02 over 2026-03-01 12:01."
-        in text
+        "Position 3 (12:02:00) decides, with delivered: delivered outweighs undelivered unless the carrier dates it "
+        "more than 26 hours earlier." in text
     )
-    assert "Position 3 said delivered after position 2 had said undelivered: it corrects the outcome" in text
-    assert "Position 4 repeats what position 1 had said: duplicate, the message stays delivered." in text
+    assert "Position 3 (12:02:00) said delivered after position 2 (12:01:00) had said undelivered: it corrects" in text
+    assert "Position 4 (12:03:00) repeats what position 1 (12:00:00) had said: duplicate" in text
     assert "+15558675310" in text
-    assert "3 2026-03-01 12:02:00 delivered – 2026-03-01 12:02 corrected ◀ decides" in text
+    assert "3 2026-03-01 12:02:00 delivered – 2026-03-01 12:02 corrected ◀ decides now" in text
 
 
 def test_it_shows_the_evidence(client: TestClient[Litestar]) -> None:
@@ -95,7 +95,7 @@ def test_it_shows_the_evidence(client: TestClient[Litestar]) -> None:
     text = show(client, f"/messages/{SID}").text
     for expected in (
         "https://status.example.com/webhooks/twilio/status?tenant=7",
-        "c2lnbmF0dXJl",
+        hashlib.sha256(b"c2lnbmF0dXJl").hexdigest()[:16],
         f"{ACCOUNT}/0123abcd",
         "8b1d",
         "RawDlrDoneDate 2603011202",
@@ -107,17 +107,20 @@ def test_it_shows_the_evidence(client: TestClient[Litestar]) -> None:
 def test_an_error_comes_with_advice_and_a_link(client: TestClient[Litestar]) -> None:
     """As of the moment when it had failed."""
     page = show(client, f"/messages/{SID}?as_of=2026-03-01T12:01:30Z&clock=known")
-    assert "undelivered final — as known at 2026-03-01 12:01:30 UTC" in page.text
-    assert "Error 30003 phone off or out of reach Retry in some hours" in page.text
-    assert ("a", {"href": "https://www.twilio.com/docs/api/errors/30003", "rel": "noreferrer"}) in page.elements
+    assert "The past: as known at 2026-03-01 12:01:30 UTC. Show now" in page.text
+    assert "undelivered final" in page.text
+    assert "Error 30003 phone off or out of reach Twilio’s page Retry in some hours" in page.text
+    assert ("a", {"href": "../messages?had_error_code=30003"}) in page.elements
+    twilio = {"class": "quiet-link", "href": "https://www.twilio.com/docs/api/errors/30003", "rel": "noreferrer"}
+    assert ("a", twilio) in page.elements
     assert "2 events do not count at the moment that was asked about." in page.text
 
 
 def test_the_form_asks_about_another_moment(client: TestClient[Litestar]) -> None:
     """It keeps what was asked, and an empty moment means now, as forms send it."""
     page = show(client, f"/messages/{SID}?as_of=2026-03-01T12:01:30.5Z&clock=happened")
-    values = [attributes.get("value") for tag, attributes in page.elements if tag == "input"]
-    assert values == ["2026-03-01T12:01:30.5Z"]
+    inputs = [(attributes.get("type"), attributes.get("value")) for tag, attributes in page.elements if tag == "input"]
+    assert inputs == [("datetime-local", "2026-03-01T12:01:30.500")]
     assert ("option", {"value": "happened", "selected": None}) in page.elements
     assert "delivered final" in show(client, f"/messages/{SID}?as_of=&clock=happened").text
 
@@ -146,14 +149,17 @@ def test_it_needs_nothing_from_elsewhere(client: TestClient[Litestar], path: str
     (style,) = re.findall(r"<style>(.*?)</style>", response.text, re.DOTALL)
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert response.headers["content-security-policy"] == (
-        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["referrer-policy"] == "no-referrer"
     assert response.headers["cache-control"] == "no-store"
     assert "url(" not in style
     for tag, attributes in Page(response.text).elements:
-        assert not {"src", "style", "srcset", "action"} & attributes.keys(), (tag, attributes)
+        assert not {"src", "style", "srcset"} & attributes.keys(), (tag, attributes)
+        assert attributes.get("action", "../messages") == "../messages"
+        if tag in {"a", "link"}:
+            assert re.match(r"\.\./|\?|#|https://www\.twilio\.com/docs/", str(attributes["href"])), attributes
 
 
 @pytest.mark.parametrize(
@@ -172,4 +178,56 @@ def test_it_needs_nothing_from_elsewhere(client: TestClient[Litestar], path: str
 )
 def test_problems_are_pages_too(client: TestClient[Litestar], path: str, status: int, words: str) -> None:
     """For a person, with the status and what is wrong."""
-    assert show(client, path, status).text.startswith(words)
+    page = show(client, path, status)
+    assert words in page.text
+    assert {"../", "../messages"} <= {str(attributes.get("href")) for tag, attributes in page.elements if tag == "a"}
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("2026-03-01T12:01", id="datetime-local without seconds"),
+        pytest.param("2026-03-01T12:01:30", id="datetime-local"),
+        pytest.param("2026-03-01T12:01:30.250", id="datetime-local with milliseconds"),
+        pytest.param("2026-03-01 12:01:30", id="as the page shows it"),
+        pytest.param("2026-03-01 12:01:30.250 UTC", id="as the page shows it, with its zone"),
+        pytest.param("2026-03-01T12:01:30Z", id="RFC 3339"),
+        pytest.param("2026-03-01T13:01:30+01:00", id="RFC 3339 with an offset"),
+    ],
+)
+def test_a_moment_is_understood_as_people_have_it(client: TestClient[Litestar], moment: str) -> None:
+    """From the browser's own field, or copied from the page: UTC, when no offset is given."""
+    text = show(client, f"/messages/{SID}?{urlencode({'as_of': moment})}").text
+    assert "undelivered final" in text
+    assert "The past: as known at 2026-03-01 12:01" in text
+
+
+@pytest.mark.parametrize(("path", "root"), [("/nowhere", "./"), ("/a/b/c", "../../"), ("/messages/x/y", "../../")])
+def test_an_unknown_path_is_a_page_for_a_browser(client: TestClient[Litestar], path: str, root: str) -> None:
+    """With ways on; a program gets JSON, and under /api everyone does."""
+    answer = client.get(path, headers={"Accept": "text/html,application/xhtml+xml"})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing at this path." in answer.text
+    assert f'href="{root}messages"' in answer.text
+    assert "content-security-policy" in answer.headers
+    assert client.get(path).headers["content-type"] == "application/problem+json"
+    api = client.get(f"/api{path}", headers={"Accept": "text/html"})
+    assert api.headers["content-type"] == "application/problem+json"
+
+
+def test_the_icon_is_ours(client: TestClient[Litestar]) -> None:
+    """No request of a browser for it is an error."""
+    for path in ("/favicon.svg", "/favicon.ico"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+
+
+def test_the_api_document_is_a_page(client: TestClient[Litestar]) -> None:
+    """Every endpoint with its parameters, and nothing from elsewhere."""
+    answer = client.get("/schema")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    text = Page(answer.text).text
+    for words in ("GET /api/messages/{message_sid}/events", "GET /api/quarantine", "GET /api/stats", "had_error_code"):
+        assert words in text
+    assert "http" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', answer.text))

@@ -45,6 +45,20 @@ SEED: tuple[LiteralString, ...] = (
         position, FALSE, array_remove(ARRAY[error_code], NULL), FALSE, 1
     FROM events ORDER BY message_sid, position DESC
     """,
+    # One message in four hundred is what a filter looks for; of each effect there are others.
+    """
+    UPDATE message_state SET
+        channel = 'rcs', country = 'TV', messaging_service_sid = 'MGrare', has_conflict = TRUE, error_codes_seen = '{30007}',
+        effects_seen = 1 | CASE last_position / 400 % 4 WHEN 0 THEN 2 WHEN 1 THEN 4 WHEN 2 THEN 8 ELSE 16 END
+    WHERE last_position % 400 = 3
+    """,
+    """
+    INSERT INTO quarantined_callbacks (quarantine_id, reason, received_at, url, body, signature, key_id)
+    SELECT
+        gen_random_uuid(), CASE WHEN n % 400 = 3 THEN 'invalid_status' ELSE 'no_message_sid' END,
+        '2026-11-23 12:00Z'::timestamptz + n * interval '1 s', 'https://h/p', 'CallSid=CA1', 's', 'k'
+    FROM generate_series(1, 20000) AS n
+    """,
     "INSERT INTO projections (name, version, position) VALUES ('message_state', 2, 39000)",
     """
     INSERT INTO delivery_stats
@@ -57,7 +71,7 @@ SEED: tuple[LiteralString, ...] = (
     INSERT INTO delivery_latency
     SELECT '2026-11-01 00:00Z'::timestamptz + n / 4 * interval '1 min', 'sms', 'US', '', n % 4, 3 FROM generate_series(0, 79999) AS n
     """,
-    "ANALYZE events, message_state, projections, delivery_stats, delivery_latency",
+    "ANALYZE events, message_state, quarantined_callbacks, quarantine_acceptances, projections, delivery_stats, delivery_latency",
 )
 
 FILTERS = (
@@ -70,6 +84,13 @@ FILTERS = (
     "until",
     "before",
     "before_sid",
+    "channel",
+    "country",
+    "messaging_service_sid",
+    "had_error_code",
+    "has_conflict",
+    "effect",
+    "other_than",
 )
 
 LAST_HOUR = {"since": "2026-11-14 20:00Z"}
@@ -94,6 +115,19 @@ def list_of(walked: str, *, in_order: bool = True, **filters: object) -> Case:
     return Case("list_messages", parameters, walked, generic=False, in_order=in_order)
 
 
+def quarantine_of(walked: str, **filters: object) -> Case:
+    """A page of the quarantine with these filters. It is never prepared."""
+    names = ("reason", "since", "until", "accepted", "before", "before_id")
+    parameters = dict.fromkeys(names) | {"limit": 50, "max_body": 4096} | filters
+    return Case("list_quarantined", parameters, walked, generic=False)
+
+
+def values_of(walked: str, **values: list[str]) -> Case:
+    """The values of filters that are looked up before a list."""
+    names = ("to_addresses", "from_addresses", "statuses", "channels")
+    return Case("find_list_values", {name: values.get(name, []) for name in names}, walked, in_order=False)
+
+
 def statistics_of(name: str, walked: str, **more: object) -> Case:
     """A question about the last hour."""
     return Case(name, LAST_HOUR | more, walked, generic=False, in_order=False)
@@ -116,7 +150,13 @@ CASES = {
         in_order=False,
     ),
     "the history of one message": Case(
-        "read_message_events", {"message_sid": message_sid(7)}, "events_message_sid_position_idx", in_order=False
+        "read_message_facts",
+        {"message_sid": message_sid(7), "after": 0, "limit": 2000},
+        "events_message_sid_position_idx",
+        in_order=False,
+    ),
+    "the evidence of a page of events": Case(
+        "read_events", {"positions": list(range(1, 40_000, 200)), "max_bytes": 262_144}, "events_pkey", in_order=False
     ),
     "how far behind the projections are": Case("read_projection_health", {}, "events_pkey", in_order=False),
     "the list": list_of("message_state_newest_idx"),
@@ -128,6 +168,37 @@ CASES = {
     "the list of a recipient": list_of("message_state_to_address_idx", to_address="+14155237", in_order=False),
     "the list of a sender": list_of("message_state_from_address_idx", from_address="+15017127"),
     "the list of an account that seldom sends": list_of("message_state_account_sid_idx", account_sid="ACsub"),
+    "the list of a channel": list_of("message_state_channel_idx", in_order=False, channel="rcs"),
+    "the list of a country": list_of("message_state_country_idx", in_order=False, country="TV"),
+    "the list of a service": list_of(
+        "message_state_messaging_service_idx", in_order=False, messaging_service_sid="MGrare"
+    ),
+    "the list of a code that was ever reported": list_of(
+        "message_state_error_codes_seen_idx", in_order=False, had_error_code="30007"
+    ),
+    "the list of conflicts": list_of("message_state_has_conflict_idx", in_order=False, has_conflict=True),
+    "the list of late ones": list_of("message_state_late_idx", effect=2),
+    "the list of duplicates": list_of("message_state_duplicate_idx", effect=4),
+    "the list of corrected ones": list_of("message_state_corrected_idx", effect=8),
+    "the list of unknown ones": list_of("message_state_unknown_idx", effect=16),
+    "whether a recipient is there": values_of(
+        "message_state_to_address_idx", to_addresses=["+14155237", "rcs:+14155237"]
+    ),
+    "whether a sender is there": values_of("message_state_from_address_idx", from_addresses=["+15017127"]),
+    "whether a status is there": values_of("message_state_status_idx", statuses=["teleported"]),
+    "whether a channel is there": values_of("message_state_channel_idx", channels=["viber"]),
+    "the quarantine": quarantine_of("quarantined_callbacks_newest_idx"),
+    "its next page, of those that wait": quarantine_of(
+        "quarantined_callbacks_newest_idx",
+        accepted=False,
+        before=NOON + timedelta(hours=5),
+        before_id="00000000-0000-0000-0000-000000000000",
+    ),
+    "the quarantine of a rare reason": quarantine_of("quarantined_callbacks_reason_idx", reason="invalid_status"),
+    "a quarantined callback": Case(
+        "read_quarantined", {"quarantine_id": "00000000-0000-0000-0000-000000000000"}, "quarantined_callbacks_pkey"
+    ),
+    "how many wait": Case("count_quarantined", {"limit": 1000}, "quarantined_callbacks_newest_idx", in_order=False),
     "the newest messages": Case("read_overview_newest", {}, "message_state_newest_idx"),
     "the last hour's errors": statistics_of("read_overview_errors", "delivery_stats_pkey"),
     "the last hour's volumes": statistics_of("read_overview_volumes", "delivery_stats_pkey", step="5 min"),
@@ -142,7 +213,7 @@ PLANS = [
     for mode in ("force_custom_plan", *(["force_generic_plan"] if case.generic else []))
 ]
 
-SMALL = {"log_head", "projections", "projection_runner"}
+SMALL = {"log_head", "projections", "projection_runner", "quarantine_acceptances"}
 """Tables of a handful of rows."""
 
 

@@ -33,6 +33,7 @@ MAY: dict[str, dict[Role, frozenset[str]]] = {
     # The reader sees some columns only, which is no privilege on the table.
     "events": {SERVICE: READ, PROJECTOR: READ, READER: NOTHING},
     "quarantined_callbacks": {SERVICE: READ, PROJECTOR: NOTHING, READER: NOTHING},
+    "quarantine_acceptances": {SERVICE: READ, PROJECTOR: NOTHING, READER: NOTHING},
     **{table: {SERVICE: READ, PROJECTOR: CHANGE, READER: READ} for table in PROJECTION_TABLES},
 }
 

@@ -16,6 +16,7 @@ from tests.database import PostgresForTests
 from tests.story import append, at, event, project
 from tests.traffic import CHANNELS, COUNTRIES, START, traffic
 from tracker.messages.statistics import MAX_ROWS
+from tracker.messages.times import format_time
 
 TRAFFIC_MINUTES = 60
 
@@ -62,10 +63,7 @@ def firsts(log: psycopg.Connection[Any], status: str, *groups: str) -> list[tupl
     """When each message was first (by position) said to have a status, and its groups; counted by nothing of ours."""
     columns = "".join(f", {group}" for group in groups)
     return log.execute(
-        (
-            f"SELECT DISTINCT ON (account_sid, message_sid) received_at {columns} FROM events"
-            " WHERE lower(trim(status)) = %s ORDER BY account_sid, message_sid, position"
-        ).encode(),
+        f"SELECT DISTINCT ON (account_sid, message_sid) received_at {columns} FROM events WHERE lower(trim(status)) = %s ORDER BY account_sid, message_sid, position".encode(),
         [status],
     ).fetchall()  # fmt: skip
 
@@ -86,6 +84,40 @@ def test_steps_hold_what_was_received_in_them(
     assert {point["at"]: point[status] for point in series["points"] if point[status]} == expected
     assert series["total"][status] == sum(expected.values()) > 0
     assert [point["at"] for point in series["points"]] == sorted(point["at"] for point in series["points"])
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 59_999_999, 60_000_000], ids=lambda beyond: f"{beyond} microseconds")
+def test_a_range_counts_its_minutes_and_no_others(
+    client: TestClient[Litestar], log: psycopg.Connection[Any], beyond: int
+) -> None:
+    """The minute of ``from`` counts whole; that of ``until`` too, unless ``until`` is its beginning. Nothing outside counts."""
+    minute = timedelta(minutes=1)
+    moments = [received_at.astimezone(UTC) for (received_at,) in firsts(log, "sent")]
+    busy = {moment.replace(second=0, microsecond=0) for moment in moments}
+    start = min(moment for moment in busy if moment + minute in busy)
+    # Two neighbours with messages in both: one too many or too few would be seen.
+    turn = min(moment for moment in busy if moment - minute in busy and moment > start + 2 * minute)
+    until = turn + timedelta(microseconds=beyond)
+    end = turn if beyond == 0 else turn + minute
+    answer = ask(client, **{"from": format_time(start + minute / 2), "until": format_time(until)})
+    [series] = answer["series"]
+    assert series["total"]["sent"] == sum(start <= moment < end for moment in moments)
+    assert answer["until"] == format_time(end)
+    assert all(answer["from"] <= point["at"] < answer["until"] for point in series["points"])
+
+
+def test_every_message_is_counted_once(client: TestClient[Litestar], log: psycopg.Connection[Any]) -> None:
+    """In the minute of its first event by position, whatever that says."""
+    rows = log.execute(
+        "SELECT DISTINCT ON (message_sid) received_at FROM events ORDER BY message_sid, position"
+    ).fetchall()
+    expected: dict[str, int] = {}
+    for (received_at,) in rows:
+        name = received_at.strftime("%Y-%m-%dT%H:%M:00Z")
+        expected[name] = expected.get(name, 0) + 1
+    [series] = ask(client, step="1m")["series"]
+    assert {point["at"]: point["messages"] for point in series["points"] if point["messages"]} == expected
+    assert series["total"]["messages"] == len(rows)
 
 
 def test_groups_are_told_apart(client: TestClient[Litestar], log: psycopg.Connection[Any]) -> None:
@@ -113,6 +145,12 @@ def test_error_codes_are_told_apart(client: TestClient[Litestar], log: psycopg.C
         each["group"]["error_code"]: each["total"]["errors"] for each in series if each["total"]["errors"]
     } == expected
     assert "39999" in expected
+    for each in series:
+        for counts in [each["total"], *each["points"]]:
+            others = {name: value for name, value in counts.items() if name not in {"at", "errors"}}
+            assert set(others.values()) == {None}, "another count of a group would be of callbacks, not of messages"
+            assert counts["errors"] > 0
+    assert all(each["group"]["error_code"] is not None for each in series)
     assert {each["total"]["latency_seconds"] for each in series} == {None}
 
 
@@ -246,6 +284,7 @@ def test_a_late_event_changes_the_past(database_url: str) -> None:
 
 
 NONSENSE = {
+    "2099": ({"from": "2099-01-01T00:00:00Z", "until": "2099-01-02T00:00:00Z"}, "from: lies in the future"),
     "no time": ({"from": "yesterday"}, "from: expected an RFC 3339 time"),
     "no offset": ({"until": "2026-03-01T12:00:00"}, "until: expected an RFC 3339 time"),
     "backwards": ({"from": "2026-03-02T00:00:00Z", "until": "2026-03-01T00:00:00Z"}, "from: is not before until."),

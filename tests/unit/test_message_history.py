@@ -1,5 +1,6 @@
 """A message's history as of a moment, and the sentences that explain it."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projections.message import Message, Said
 from tracker.log.event import Event
 from tracker.messages.as_of import AsOf, Clock, time_of
-from tracker.messages.history import state, tell, why_nothing
+from tracker.messages.history import History, HistoryFold
 
 SID = "SM" + "0" * 32
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -45,6 +47,40 @@ def history(*given: tuple[str, str | None, str | None]) -> list[Event]:
     return [
         said(position, status, position, code, date) for position, (status, code, date) in enumerate(given, start=1)
     ]
+
+
+def fold_of(events: Iterable[Event], as_of: AsOf | None = None) -> HistoryFold:
+    """The events folded, all of them on one page."""
+    fold = HistoryFold(as_of)
+    fold.add(
+        Said(
+            event.position,
+            event.message_sid,
+            event.account_sid,
+            event.status,
+            event.error_code,
+            event.raw_dlr_done_date,
+            event.channel,
+            event.from_address,
+            event.to_address,
+            event.messaging_service_sid,
+            event.received_at,
+        )
+        for event in events
+    )
+    return fold
+
+
+def tell(events: Sequence[Event], as_of: AsOf | None = None) -> History | None:
+    """The history that the events make; None when none of them counts."""
+    fold = fold_of(events, as_of)
+    noted = {each.position for each in fold.noted}
+    return None if fold.message is None else fold.history([event for event in events if event.position in noted])
+
+
+def state(events: Sequence[Event], as_of: AsOf | None = None) -> Message | None:
+    """The state after the events that count; None when none does."""
+    return fold_of(events, as_of).message
 
 
 @pytest.mark.parametrize(
@@ -221,7 +257,7 @@ def test_an_answer_as_of_a_moment_is_the_answer_of_the_events_that_count(events:
     message, told = state(events, as_of), tell(events, as_of)
     if message is None or told is None:
         assert (message, told, counting) == (None, None, [])
-        assert why_nothing(SID, events, as_of).startswith(("Nothing was known of", "Nothing had happened to"))
+        assert fold_of(events, as_of).why_nothing(SID).startswith(("Nothing was known of", "Nothing had happened to"))
         return
     alone = state(counting)
     assert alone is not None

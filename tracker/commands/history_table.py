@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracker.control_characters import escape_controls
 from tracker.messages.answers import MessageState
 from tracker.messages.as_of import AsOf, Clock
 from tracker.messages.history import Entry, History
@@ -26,11 +27,8 @@ MARK = "◀"
 """At the event that decides."""
 
 
-def print_history(console: Console, history: History, as_of: AsOf | None, event_count: int) -> None:
-    """The state in a few lines, a line an event, and a sentence for each effect that is not obvious.
-
-    event_count: of the message, those that do not count as of the moment included.
-    """
+def print_history(console: Console, history: History, as_of: AsOf | None) -> None:
+    """The state in a few lines, a line an event, and a sentence for each effect that is not obvious."""
     state = MessageState.of(history.message)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
@@ -42,10 +40,9 @@ def print_history(console: Console, history: History, as_of: AsOf | None, event_
     for entry in history.entries:
         if entry.explanation is not None:
             console.print(_plain(entry.explanation))
-    if event_count > len(history.entries):
-        console.print(
-            f"Not counted at that moment: {event_count - len(history.entries)} of {event_count} events.", style="dim"
-        )
+    if history.event_count > history.counted:
+        left_out = history.event_count - history.counted
+        console.print(f"Not counted at that moment: {left_out} of {history.event_count} events.", style="dim")
 
 
 def _facts(state: MessageState, why: str, as_of: AsOf | None) -> Iterator[tuple[str, Text]]:
@@ -59,6 +56,15 @@ def _facts(state: MessageState, why: str, as_of: AsOf | None) -> Iterator[tuple[
     yield "status", status.append(", final" if state.is_final else ", still open", "default")
     if state.error_code is not None:
         yield "error", _error(state.error_code)
+    if state.error_message is not None:
+        yield "Twilio's text", _plain(state.error_message)
+    if state.has_conflict:
+        yield "conflict", Text("two different outcomes were reported")
+    codes = [code for code in state.error_codes_seen if code != state.error_code]
+    if codes:
+        yield "other codes", _plain(", ".join(codes) + (" and more" if state.error_codes_truncated else ""))
+    if state.direction == "inbound":
+        yield "direction", Text("inbound: someone wrote to us")
     yield "why", _plain(f"{MARK} {why}")
     route = f"{state.channel}, {state.from_address or 'unknown'} to {state.to_address or 'unknown'}"
     yield "route", _plain(f"{route} ({state.country})" if state.country else route)
@@ -104,5 +110,5 @@ def _time(moment: datetime) -> str:
 
 
 def _plain(text: str, style: str = "") -> Text:
-    """Text that came from outside, without what would steer the terminal."""
-    return Text("".join(character if character.isprintable() else "\ufffd" for character in text), style)
+    """Text that came from outside, with escapes for what would steer the terminal."""
+    return Text(escape_controls(text), style)

@@ -72,7 +72,7 @@ class Event(msgspec.Struct, frozen=True):
     idempotency_token: str | None
     key_id: str | None
     error_message: str | None = None
-    """Twilio's own words for the error; None where it gave none."""
+    """Twilio's text about a failure; None when there was none."""
 
 
 def from_microseconds(received_at: int) -> datetime:

@@ -1,6 +1,7 @@
 """The shapes in which the API and ``tracker history --json`` answer."""
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,12 +10,15 @@ import msgspec
 
 from projections.message import Message
 from projections.standing import Effect
+from tracker.control_characters import escape_json
 from tracker.log.event import Event, Source
 from tracker.messages.history import History
 from tracker.twilio.done_date import parse_done_date
 from tracker.twilio.form import parse_form
+from tracker.twilio.statuses import Direction, direction_of, normalise
 
-SID_PATTERN = "^(SM|MM)[0-9a-fA-F]{32}$"
+SID_PATTERN = "^([Ss][Mm]|[Mm][Mm])[0-9a-fA-F]{32}$"
+"""Twilio's SIDs have two capital letters and small hexadecimal digits; others are read as if they had."""
 
 _Sid = Annotated[
     str,
@@ -33,6 +37,14 @@ _From = Annotated[str | None, msgspec.Meta(description="The sender: E.164, short
 _To = Annotated[
     str | None, msgspec.Meta(description="The recipient; null when no callback named it.", examples=["+15558675310"])
 ]
+_Fingerprint = Annotated[
+    str | None,
+    msgspec.Meta(
+        description="First 16 hexadecimal digits of SHA-256 over X-Twilio-Signature. The signature itself is not shown: it "
+        "would verify other bodies, too. Null: there was none.",
+        examples=["5f70bf18a0860070"],
+    ),
+]
 _ErrorCode = Annotated[
     str | None, msgspec.Meta(description="Twilio's code, as text; null: no error.", examples=["30003"])
 ]
@@ -44,10 +56,18 @@ _RawDoneDate = Annotated[
     ),
 ]
 _DoneAt = Annotated[
-    datetime | None,
+    str | None,
     msgspec.Meta(
-        description="raw_dlr_done_date read as UTC. A hint: carriers differ in time zone. Null: absent, or no date."
+        description="raw_dlr_done_date as date and time, without offset: the carrier's wall clock in an unknown time zone. "
+        "Null: absent, or no date.",
+        examples=["2026-03-01T12:00:00"],
     ),
+]
+_Direction = Annotated[
+    Direction, msgspec.Meta(description="inbound: someone wrote to us; no delivery figure counts such messages.")
+]
+_ErrorMessage = Annotated[
+    str | None, msgspec.Meta(description="Twilio's text about a failure, where it gave one (WhatsApp).")
 ]
 
 
@@ -77,8 +97,30 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
     event_count: Annotated[int, msgspec.Meta(description="Events that count, repetitions included.", ge=1)]
     first_received_at: Annotated[datetime, msgspec.Meta(description="When the first of them reached us.")]
     last_received_at: Annotated[datetime, msgspec.Meta(description="When the last of them reached us.")]
-    sent_at: Annotated[datetime | None, msgspec.Meta(description="When the first “sent” reached us.")]
-    delivered_at: Annotated[datetime | None, msgspec.Meta(description="When the first “delivered” reached us.")]
+    sent_at: Annotated[
+        datetime | None,
+        msgspec.Meta(
+            description="When the first “sent” reached us, which is not when the message was sent: callbacks come late and out "
+            "of order, so it may lie after delivered_at."
+        ),
+    ]
+    delivered_at: Annotated[
+        datetime | None,
+        msgspec.Meta(
+            description="When the first “delivered” reached us, which is not when the message was delivered: callbacks come late "
+            "and out of order."
+        ),
+    ]
+    direction: _Direction
+    has_conflict: Annotated[bool, msgspec.Meta(description="Whether two different outcomes were reported.")]
+    error_codes_seen: Annotated[
+        Sequence[str],
+        msgspec.Meta(description="Every error code that was ever reported; of many, the 32 smallest.", max_length=32),
+    ]
+    error_codes_truncated: Annotated[
+        bool, msgspec.Meta(description="Whether more codes were reported than error_codes_seen lists.")
+    ]
+    error_message: _ErrorMessage
 
     @classmethod
     def of(cls, message: Message) -> "MessageState":
@@ -95,13 +137,18 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
             is_final=message.is_final,
             error_code=message.error_code,
             raw_dlr_done_date=message.raw_dlr_done_date,
-            carrier_done_at=parse_done_date(message.raw_dlr_done_date),
+            carrier_done_at=wall_clock(message.raw_dlr_done_date),
             decided_by=message.decided_by,
             event_count=message.event_count,
             first_received_at=message.first_received_at.astimezone(UTC),
             last_received_at=message.last_received_at.astimezone(UTC),
             sent_at=_utc(message.sent_at),
             delivered_at=_utc(message.delivered_at),
+            direction=message.direction,
+            has_conflict=message.has_conflict,
+            error_codes_seen=message.error_codes_seen,
+            error_codes_truncated=message.error_codes_truncated,
+            error_message=message.error_message,
         )
 
 
@@ -141,11 +188,13 @@ class EventAnswer(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[str | None, msgspec.Meta(description="The URL that was signed.")]
     body: Annotated[str | None, msgspec.Meta(description="The exact body; null when it is not UTF-8.")]
     body_base64: Annotated[str, msgspec.Meta(description="The exact bytes of the body.")]
-    signature: Annotated[str | None, msgspec.Meta(description="X-Twilio-Signature.")]
+    signature_fingerprint: _Fingerprint
     idempotency_token: Annotated[
         str | None, msgspec.Meta(description="I-Twilio-Idempotency-Token; null when there was none.")
     ]
     key_id: Annotated[str | None, msgspec.Meta(description="Names the key that verified the signature.")]
+    direction: _Direction
+    error_message: _ErrorMessage
 
     @classmethod
     def of(cls, event: Event, effect: Effect) -> "EventAnswer":
@@ -163,49 +212,55 @@ class EventAnswer(msgspec.Struct, frozen=True, kw_only=True):
             status=event.status,
             error_code=event.error_code,
             raw_dlr_done_date=event.raw_dlr_done_date,
-            carrier_done_at=parse_done_date(event.raw_dlr_done_date),
+            carrier_done_at=wall_clock(event.raw_dlr_done_date),
             received_at=event.received_at.astimezone(UTC),
             recorded_at=event.recorded_at.astimezone(UTC),
             effect=effect,
             params=parameters(event.body),
             url=event.url,
-            body=_text(event.body),
+            body=text_of(event.body),
             body_base64=base64.b64encode(event.body).decode(),
-            signature=event.signature,
+            signature_fingerprint=signature_fingerprint(event.signature),
             idempotency_token=event.idempotency_token,
             key_id=event.key_id,
+            direction=direction_of(normalise(event.status)),
+            error_message=event.error_message,
         )
 
 
 class MessageEvents(msgspec.Struct, frozen=True):
-    """The history of one message, by position."""
+    """A page of the history of one message, by position."""
 
     message_sid: _Sid
     events: Sequence[EventAnswer]
+    next_after: Annotated[
+        int | None, msgspec.Meta(description="Give it as `after` for the events that follow; null: none follows.")
+    ]
 
     @classmethod
     def of(cls, history: History) -> "MessageEvents":
         """The answer that a history gives."""
         events = [EventAnswer.of(entry.event, entry.effect) for entry in history.entries]
-        return cls(history.message.message_sid, events)
+        return cls(history.message.message_sid, events, history.next_after)
 
 
 class MessageDossier(msgspec.Struct, frozen=True):
-    """State and history together."""
+    """State and a page of the history together."""
 
     message_sid: _Sid
     state: MessageState
     events: Sequence[EventAnswer]
+    next_after: int | None
 
     @classmethod
     def of(cls, history: History) -> "MessageDossier":
         """The answer that a history gives."""
         answer = MessageEvents.of(history)
-        return cls(answer.message_sid, MessageState.of(history.message), answer.events)
+        return cls(answer.message_sid, MessageState.of(history.message), answer.events, answer.next_after)
 
     def as_json(self) -> str:
-        """Indented."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+        """Indented, without characters that steer a terminal."""
+        return escape_json(msgspec.json.format(msgspec.json.encode(self), indent=2).decode())
 
 
 def parameters(body: bytes) -> dict[str, str | list[str]]:
@@ -216,7 +271,19 @@ def parameters(body: bytes) -> dict[str, str | list[str]]:
     return {name: given[0] if len(given) == 1 else given for name, given in values.items()}
 
 
-def _text(body: bytes) -> str | None:
+def signature_fingerprint(signature: str | None) -> str | None:
+    """Identifies a signature without disclosing it; None for none."""
+    return None if signature is None else hashlib.sha256(signature.encode()).hexdigest()[:16]
+
+
+def wall_clock(raw_done_date: str | None) -> str | None:
+    """A carrier's done date as date and time without offset, because its time zone is unknown; None when it is no date."""
+    done_at = parse_done_date(raw_done_date)
+    return None if done_at is None else done_at.replace(tzinfo=None).isoformat()
+
+
+def text_of(body: bytes) -> str | None:
+    """The body as text; None when it is not UTF-8."""
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -1,10 +1,10 @@
 """Which events count when a question is asked "as of" a moment, on one of two clocks."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from projections.message import Said
 from tracker.log.event import Event
 from tracker.twilio.done_date import happened_at
 
@@ -25,16 +25,7 @@ class AsOf(NamedTuple):
     moment: datetime
     clock: Clock = Clock.KNOWN
 
-    def includes(self, event: Event) -> bool:
-        """Whether the event counts: it was at this moment, or before."""
-        return time_of(event, self.clock) <= self.moment
 
-
-def time_of(event: Event, clock: Clock) -> datetime:
+def time_of(event: Event | Said, clock: Clock) -> datetime:
     """The event's time on that clock."""
     return happened_at(event.raw_dlr_done_date, event.received_at) if clock is Clock.HAPPENED else event.received_at
-
-
-def first_time(events: Sequence[Event], clock: Clock) -> datetime:
-    """The first moment at which one of these events, of which there is at least one, counts."""
-    return min(time_of(event, clock) for event in events)

@@ -43,27 +43,44 @@ class Latency(msgspec.Struct, frozen=True):
     p99: float
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages that were first said to be so in a time, each once a status. A message whose outcome was corrected is in both."""
+_NOT_BY_CODE: Final = "Null when grouped by error code."
 
-    messages: Annotated[int, msgspec.Meta(description="Heard of for the first time.")]
-    sent: int
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that were first said to be so in a time, each once a status. A message whose outcome was corrected is in both.
+
+    Grouped by error code, only ``errors`` is counted and all else is null: most callbacks carry no code, so the other counts would be of
+    callbacks with that code, and not of messages that had it.
+    """
+
+    messages: Annotated[int | None, msgspec.Meta(description="Heard of for the first time. " + _NOT_BY_CODE)]
+    sent: Annotated[int | None, msgspec.Meta(description=_NOT_BY_CODE)]
     delivered: Annotated[
-        int, msgspec.Meta(description="Said to be delivered; or read, where that was not said before.")
+        int | None,
+        msgspec.Meta(description="Said to be delivered; or read, where that was not said before. " + _NOT_BY_CODE),
     ]
-    undelivered: int
-    failed: int
-    read: int
-    errors: Annotated[int, msgspec.Meta(description="First said to have an error code, once a code.")]
-    corrected: Annotated[int, msgspec.Meta(description="A final outcome was changed by a later word.")]
+    undelivered: Annotated[int | None, msgspec.Meta(description=_NOT_BY_CODE)]
+    failed: Annotated[int | None, msgspec.Meta(description=_NOT_BY_CODE)]
+    read: Annotated[int | None, msgspec.Meta(description=_NOT_BY_CODE)]
+    errors: Annotated[
+        int,
+        msgspec.Meta(
+            description="Messages that were first said to have an error code, counted once for each code. Grouped by error code, the "
+            "messages that had the group's code."
+        ),
+    ]
+    corrected: Annotated[
+        int | None, msgspec.Meta(description="A final outcome was changed by a later word. " + _NOT_BY_CODE)
+    ]
     delivery_rate: Annotated[
-        float | None, msgspec.Meta(description="delivered / (delivered + undelivered + failed); null: there were none.")
+        float | None,
+        msgspec.Meta(
+            description="delivered / (delivered + undelivered + failed); null: there were none. " + _NOT_BY_CODE
+        ),
     ]
     latency_seconds: Annotated[
         Latency | None,
-        msgspec.Meta(
-            description="Of the deliveries, within `relative_error`; null: there were none, or grouped by error code."
-        ),
+        msgspec.Meta(description="Of the deliveries, within `relative_error`; null: there were none. " + _NOT_BY_CODE),
     ]
 
 
@@ -78,7 +95,7 @@ class Series(msgspec.Struct, frozen=True):
 
     group: Annotated[
         dict[str, str | None],
-        msgspec.Meta(description="By `group_by`. null: no country can be told, no messaging service, no error code."),
+        msgspec.Meta(description="By `group_by`. null: no country can be told, no messaging service."),
     ]
     total: Counts
     points: Annotated[list[Point], msgspec.Meta(description="By time. Steps in which nothing happened are left out.")]
@@ -131,10 +148,13 @@ def _series(
 ) -> list[Series]:
     """Rows come by group, each group's total first."""
     series: list[Series] = []
+    by_code = "error_code" in group_by
     for row in rows:
-        counts: dict[str, Any] = {name: row[name] for name in COUNTS}
+        if by_code and not (row["error_code"] and row["errors"]):
+            continue
+        counts: dict[str, Any] = {name: None if by_code and name != "errors" else row[name] for name in COUNTS}
         finished = row["delivered"] + row["undelivered"] + row["failed"]
-        counts["delivery_rate"] = row["delivered"] / finished if finished else None
+        counts["delivery_rate"] = row["delivered"] / finished if finished and not by_code else None
         counts["latency_seconds"] = latencies.get(_key(row))
         if row["at"] is None:
             series.append(Series({name: row[name] or None for name in group_by}, Counts(**counts), []))

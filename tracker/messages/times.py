@@ -14,6 +14,12 @@ _RFC3339: Final = re.compile(
 )
 
 
+_UTC_SHOWN: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2}(?:\.[0-9]+)?)?(?: ?UTC)?"
+)
+"""A time as a form's ``datetime-local`` gives it, and as our pages and tables show it: in UTC, without an offset."""
+
+
 class InvalidTimeError(ValueError):
     """A text is no RFC 3339 time. The message says what is expected, without repeating the text."""
 
@@ -40,6 +46,15 @@ def parse_time(text: str) -> datetime:
         )
     except (ValueError, OverflowError):
         raise InvalidTimeError(f"there is no such time; {EXPECTED}") from None
+
+
+def parse_shown_time(text: str) -> datetime:
+    """The moment that a person entered: RFC 3339, or a time in UTC as pages and tables show it, seconds optional.
+
+    Raises InvalidTimeError.
+    """
+    shown = _UTC_SHOWN.fullmatch(text.strip())
+    return parse_time(text) if shown is None else parse_time(f"{shown[1]}T{shown[2]}{shown[3] or ':00'}Z")
 
 
 def format_time(moment: datetime) -> str:

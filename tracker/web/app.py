@@ -19,9 +19,10 @@ from tracker.web.head import HeadRequests
 from tracker.web.health import Checks, health_router
 from tracker.web.metrics import Metrics
 from tracker.web.metrics_rendering import SharedRendering
+from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
-from tracker.web.problems import EXCEPTION_HANDLERS
 from tracker.web.public_url import PublicUrl
+from tracker.web.quarantine_api import quarantine_router
 from tracker.web.reads import Pool
 from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
@@ -82,6 +83,7 @@ def create_app(runtime: Runtime) -> Application:
             health_router(settings),
             api_router(settings),
             stats_router(settings),
+            quarantine_router(settings),
             pages_router(settings),
         ],
         dependencies={
@@ -93,7 +95,7 @@ def create_app(runtime: Runtime) -> Application:
         },
         response_headers=SECURITY_HEADERS,
         lifespan=[lifespan],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers=SITE_EXCEPTION_HANDLERS,
         openapi_config=openapi_config(settings),
         logging_config=None,
     )

@@ -11,7 +11,6 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.types import ExceptionHandlersMap
 
 from tracker.errors import DatabaseUnavailableError
 from tracker.twilio.callback import MESSAGE_SID
@@ -89,15 +88,6 @@ def _complaint(item: dict[str, str]) -> str:
     return f"{item['key']}: {item['message']}" if "key" in item else item["message"]
 
 
-EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
-    HTTPException: answer_problem,
-    psycopg.OperationalError: answer_problem,
-    DatabaseUnavailableError: answer_problem,
-    Exception: answer_problem,
-}
-"""For the whole application: unknown paths and methods are answered by them too."""
-
-
 def documented(*statuses: int) -> dict[int, ResponseSpec]:
     """The problems that a handler may answer with, for the OpenAPI document."""
     return {status: _specification(status) for status in statuses}
@@ -113,6 +103,10 @@ _DETAILS: Final = {
         "Send the token of TRACKER_API_TOKEN as “Authorization: Bearer …”.",
     ),
     404: ("Nothing is known of this message.", "Nothing is known of SM0123456789abcdef0123456789abcdef."),
+    409: (
+        "Several accounts have a message of this SID.",
+        "Several accounts, AC…1, AC…2, have a message SM…: name one of them as account_sid.",
+    ),
     503: ("The database is away.", "The database cannot be reached. Try again in a few seconds."),
 }
 

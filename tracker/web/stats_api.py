@@ -22,7 +22,7 @@ from tracker.messages.statistics import (
 )
 from tracker.settings import Settings
 from tracker.web.auth import token_guards
-from tracker.web.parameters import only, read_moment
+from tracker.web.parameters import MAX_AHEAD, only, read_moment
 from tracker.web.problems import documented
 from tracker.web.reads import Connection, Pool, ask
 
@@ -79,7 +79,8 @@ StepText = Annotated[
 GroupTexts = Annotated[
     list[str] | None,
     QueryParameter(
-        description="What to tell messages apart by. Repeated, or several separated by commas.",
+        description="What to tell messages apart by. Repeated, or several separated by commas. By `error_code`, only `errors` is "
+        "counted: the messages that had the code.",
         examples=[Example(value=["channel", "country"])],
         schema_extra={"type": "array", "items": Schema(type=OpenAPIType.STRING, enum=list(DIMENSIONS)), "oneOf": None},
     ),
@@ -139,6 +140,8 @@ def read_question(
         start = read_moment("from", from_text) or end - DEFAULT_RANGE
     except OverflowError:
         raise ClientException(detail="until: is no time that statistics are kept of.") from None
+    if start > now + MAX_AHEAD:
+        raise ClientException(detail="from: lies in the future, of which nothing is known yet.")
     start = start.replace(second=0, microsecond=0)
     if start >= end:
         raise ClientException(detail="from: is not before until.")

@@ -1,10 +1,10 @@
 """The page ``/``: delivery rate, volumes, top error codes and the health of the pipeline, over the last hour and the last day."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from markupsafe import Markup
@@ -12,9 +12,10 @@ from psycopg.rows import TupleRow
 
 from projections.percentile import percentile
 from tracker.database.queries import query
-from tracker.twilio.error_codes import find, page_url
+from tracker.messages.quarantine import Waiting, count_waiting
+from tracker.twilio.error_codes import find
 from tracker.web.metrics import LogHealth, Metrics, query_log_health
-from tracker.web.pages.chart import Volume, draw, fill, total
+from tracker.web.pages.chart import OBJECTIVE, Volume, draw, fill, total
 from tracker.web.pages.message import tone
 from tracker.web.pages.rendering import page
 from tracker.web.parameters import only
@@ -38,14 +39,18 @@ class Span(NamedTuple):
 SPANS: Final = (Span("Last hour", timedelta(minutes=1), 60), Span("Last day", timedelta(minutes=15), 96))
 
 
+LOOKED_AT: Final = 1_000
+"""Quarantined callbacks that are counted at most."""
+
+
 class TopError(NamedTuple):
-    """An error code among the most frequent ones."""
+    """An error code among the most frequent ones of the longest span."""
 
     code: str
-    messages: int
+    messages: Sequence[int]
+    """Of each span."""
     label: str
     advice: str
-    url: str | None
 
 
 class Part(NamedTuple):
@@ -54,7 +59,8 @@ class Part(NamedTuple):
     title: str
     volume: Volume
     chart: Markup
-    errors: Sequence[TopError]
+    errors: Mapping[str, int]
+    """Messages by error code."""
     median_seconds: float | None
     p95_seconds: float | None
 
@@ -67,27 +73,35 @@ class Newest(NamedTuple):
     error_code: str | None
     channel: str
     country: str | None
+    to_address: str | None
+    account_sid: str | None
     first_received_at: datetime
 
 
 @get("/", media_type=MediaType.HTML, guards=[only([])])
-async def show_overview(pool: NamedDependency[Pool], metrics_registry: NamedDependency[Metrics]) -> Response[str]:
+async def show_overview(
+    request: Request[Any, Any, Any], pool: NamedDependency[Pool], metrics_registry: NamedDependency[Metrics]
+) -> Response[str]:
     """What happened lately, in one database snapshot after the other; nothing here is kept between two requests."""
     now = datetime.now(UTC)
 
-    async def look(connection: Connection) -> tuple[list[Part], list[Newest], LogHealth]:
+    async def look(connection: Connection) -> tuple[list[Part], list[Newest], LogHealth, Waiting]:
         parts = [await _part(connection, span, now) for span in SPANS]
         newest = [Newest(*row) for row in await _rows(connection, "read_overview_newest", {})]
-        return parts, newest, await query_log_health(connection)
+        return parts, newest, await query_log_health(connection), await count_waiting(connection, LOOKED_AT)
 
-    parts, newest, health = await ask(pool, look)
+    parts, newest, health, waiting = await ask(pool, look)
     return page(
+        request,
         "overview.html",
         parts=parts,
+        errors=_top_errors(parts),
         newest=newest,
         health=health,
+        waiting=waiting,
         results=metrics_registry.stats.results(),
         now=now,
+        objective=OBJECTIVE,
         rate_tone=_rate_tone,
         status_tone=tone,
     )
@@ -103,18 +117,23 @@ async def _part(connection: Connection, span: Span, now: datetime) -> Part:
         span.title,
         total(volumes),
         draw(volumes, f"{span.title}: messages delivered, undelivered and failed, and the delivery rate"),
-        [_top_error(code, messages) for code, messages in errors],
+        dict(errors),
         percentile(digest, 0.5),
         percentile(digest, 0.95),
     )
 
 
-def _top_error(code: str, messages: int) -> TopError:
+def _top_errors(parts: Sequence[Part]) -> list[TopError]:
+    """The codes of the longest span, most frequent first, and those of the others that are not among them."""
+    codes = dict.fromkeys(code for part in reversed(parts) for code in part.errors)
+    return [_top_error(code, [part.errors.get(code, 0) for part in parts]) for code in codes]
+
+
+def _top_error(code: str, messages: Sequence[int]) -> TopError:
     known = find(code)
-    url = page_url(code) if code.isascii() and code.isdigit() else None
     if known is None:
-        return TopError(code, messages, "not in the dictionary", "", url)
-    return TopError(code, messages, known.label, known.advice, url)
+        return TopError(code, messages, "not in the dictionary", "")
+    return TopError(code, messages, known.label, known.advice)
 
 
 async def _rows(connection: Connection, name: str, parameters: dict[str, Any]) -> list[TupleRow]:
@@ -122,5 +141,5 @@ async def _rows(connection: Connection, name: str, parameters: dict[str, Any]) -
 
 
 def _rate_tone(rate: float | None) -> str:
-    """How a delivery rate is coloured: good from the objective of 95 per cent on."""
-    return "open" if rate is None else "good" if rate >= 0.95 else "bad"  # noqa: PLR2004  # the alerts' objective
+    """How a delivery rate is coloured: good from the objective on."""
+    return "open" if rate is None else "good" if rate >= OBJECTIVE else "bad"
