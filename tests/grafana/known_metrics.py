@@ -15,6 +15,7 @@ from tracker.web.stats import WebStats
 
 FROM_PROMETHEUS: Final[Mapping[str, frozenset[str]]] = {
     "up": frozenset(),
+    "scrape_duration_seconds": frozenset(),
     "ALERTS": frozenset({"alertname", "alertstate", "severity", "service"}),
 }
 
