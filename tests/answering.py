@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from tracker.database.connections import Role, conninfo
 from tracker.settings import Settings, load_settings
+from tracker.web.annotations_api import annotations_router
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
 from tracker.web.metrics import Metrics
@@ -47,7 +48,12 @@ def create_app(database_url: str, settings: Settings) -> Litestar:
         await pool.close()
 
     return Litestar(
-        route_handlers=[api_router(settings), stats_router(settings), pages_router(settings)],
+        route_handlers=[
+            api_router(settings),
+            stats_router(settings),
+            annotations_router(settings),
+            pages_router(settings),
+        ],
         dependencies={
             "pool": Provide(lambda: pool, sync_to_thread=False),
             "metrics_registry": Provide(lambda: metrics, sync_to_thread=False),

@@ -7,7 +7,7 @@ from typing import Final
 import rich_click as click
 
 from tracker.errors import SettingsError, TrackerError
-from tracker.logs import configure_logging
+from tracker.logs import configure_logging, read_log_format
 from tracker.output import ensure_whole_writes
 
 COMMANDS: Final = {
@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "history": "history",
     "simulate": "simulate",
     "errors": "errors",
+    "annotate": "annotate",
 }
 """Subcommands in the order of the help, each with its module in ``tracker.commands``; a module is imported when it is needed."""
 
@@ -44,7 +45,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; what the user can mend is one message, not a traceback."""
     ensure_whole_writes()
-    configure_logging()
+    configure_logging(read_log_format())
     try:
         cli(standalone_mode=True)
     except SettingsError as error:

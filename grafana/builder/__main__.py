@@ -35,7 +35,9 @@ def out_of_date(folder: Path) -> list[str]:
 
 def main() -> int:
     """Exit code 0, or 1 where ``--check`` found a difference."""
-    parser = argparse.ArgumentParser(prog="python -m grafana.builder", description="Write the Grafana dashboards and the page of the runbook.")
+    parser = argparse.ArgumentParser(
+        prog="python -m grafana.builder", description="Write the Grafana dashboards and the page of the runbook."
+    )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 and name the files that are out of date"
     )

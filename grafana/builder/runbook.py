@@ -33,7 +33,9 @@ a:target + h2, h2:target { background: Mark; color: MarkText; }
 def render_page(markdown: str) -> str:
     """The page for the text of the runbook. Raw HTML in it is shown as text."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    body = _CHAPTER.sub(lambda chapter: f'<a id="{chapter[1].lower()}"></a>\n<h2 id="{chapter[1]}">{chapter[1]}</h2>', body)
+    body = _CHAPTER.sub(
+        lambda chapter: f'<a id="{chapter[1].lower()}"></a>\n<h2 id="{chapter[1]}">{chapter[1]}</h2>', body
+    )
     title = escape(markdown.partition("\n")[0].removeprefix("# "))
     return (
         "<!DOCTYPE html>\n"

@@ -4,6 +4,7 @@ import signal
 import threading
 
 import rich_click as click
+import structlog
 
 from projections.process import catch_up, project
 from tracker.commands.project_status import show_status
@@ -11,6 +12,8 @@ from tracker.database.connections import Role, conninfo
 from tracker.database.embedded import open_database
 from tracker.processes import end_with_parent, give_way, instance_id
 from tracker.settings import Settings, load_settings
+
+_log = structlog.get_logger()
 
 
 @click.command("project")
@@ -45,6 +48,6 @@ def _project(settings: Settings, *, once: bool) -> None:
         if not once:
             # Whoever posts a callback waits for an answer; for the projections nobody does.
             give_way()
-            project(info, server, stop)
+            project(info, server, stop, on_active=lambda: _log.info("projector.ready"))
         elif not catch_up(info, server):
             click.echo("Another projector is active and takes everything in.", err=True)

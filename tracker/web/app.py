@@ -14,6 +14,7 @@ from tracker.database.connections import Role, conninfo
 from tracker.settings import Settings, effective_account
 from tracker.twilio.signature import Keyring
 from tracker.web import health
+from tracker.web.annotations_api import annotations_router
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
 from tracker.web.health import Checks
@@ -83,6 +84,7 @@ def create_app(runtime: Runtime) -> Application:
             health.metrics,
             api_router(settings),
             stats_router(settings),
+            annotations_router(settings),
             pages_router(settings),
         ],
         dependencies={

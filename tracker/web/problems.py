@@ -110,6 +110,8 @@ _DETAILS: Final = {
         "Send the token of TRACKER_API_TOKEN as “Authorization: Bearer …”.",
     ),
     404: ("Nothing is known of this message.", "Nothing is known of SM0123456789abcdef0123456789abcdef."),
+    413: ("The body is too large.", "Request Entity Too Large"),
+    415: ("The body is not declared as JSON.", "Send the annotation as application/json."),
     503: ("The database is away.", "The database cannot be reached. Try again in a few seconds."),
 }
 
