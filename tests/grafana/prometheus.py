@@ -105,13 +105,13 @@ def _sample(pair: list[Any]) -> tuple[float, float]:
 def write_config(directory: Path, tracker: str, own: str) -> Path:
     """The shipped configuration and rules with other addresses (host:port), and with a second for each minute of waiting."""
     config: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
-    config["global"] = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
+    config["global"] |= {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
     config["global"]["evaluation_interval"] = f"{EVALUATION_SECONDS}s"
     addresses = {"tracker": tracker, "prometheus": own}
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [addresses[job["job_name"]]]}]
     # Nobody is told.
-    del config["alerting"]
+    del config["alerting"]["alertmanagers"]
     (directory / "rules").mkdir(parents=True)
     for path in rule_files():
         rules: dict[str, Any] = read_yaml(path)

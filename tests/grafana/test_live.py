@@ -28,6 +28,7 @@ from tracker.twilio.error_codes import find
 EMPTY: Final = {
     "Delivery / Against last week / A": "there was no last week",
     "Delivery / Delivered of finished / B": "there was no last week",
+    "Delivery / Budget ends / A": "at this pace it lasts the month",
     "Errors / Top ten codes / B": "there was no last week",
     "rule country:twilio_messages_not_delivered:ratio_increase1d_offset30m": "nothing is half an hour old",
     "runbook: country:twilio_messages_not_delivered:ratio_increase1d_offset30m": "nothing is half an hour old",
