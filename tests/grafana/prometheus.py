@@ -3,6 +3,7 @@
 It comes from Debian's package ``prometheus``. Where it is missing, the tests that need it fail and say so.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ SCRAPE_SECONDS: Final = 3
 """Instead of 15. An answer without the database may take the tracker two seconds, so less would be a time-out during an outage."""
 
 EVALUATION_SECONDS: Final = 1
+
+GRAFANA_URL: Final = "https://grafana.example.com/ops"
+"""Where the alerts' links lead."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +152,9 @@ def running_prometheus(directory: Path, tracker: str) -> Iterator[Prometheus]:
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address={own}",
                 "--storage.tsdb.retention.time=40d",
-                "--enable-feature=exemplar-storage",
+                "--enable-feature=exemplar-storage,expand-external-labels",
             ],
-            stdout=output, stderr=output, cwd=directory,
+            stdout=output, stderr=output, cwd=directory, env=os.environ | {"GRAFANA_ROOT_URL": GRAFANA_URL},
         )  # fmt: skip
     prometheus = Prometheus(f"http://{own}")
     try:

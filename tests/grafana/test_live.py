@@ -18,7 +18,7 @@ from projections.metric_counters import BUCKETS
 from tests.grafana.expressions import DEFAULTS, Expression, Values, promql, sql
 from tests.grafana.hour import BURST, CHANNEL_ERRORS, ERRORS, LATENCIES, SAID, Hour, an_hour
 from tests.grafana.known_metrics import PENDING
-from tests.grafana.prometheus import SCRAPE_SECONDS
+from tests.grafana.prometheus import GRAFANA_URL, SCRAPE_SECONDS
 from tests.grafana.promql_names import selectors
 from tests.grafana.promtool import promtool
 from tests.grafana.shipped import alerts
@@ -247,8 +247,8 @@ def test_alerts_fire_and_say_what_it_is(hour: Hour) -> None:
     assert re.search(r"goes \d+\.\d times faster", firing["DeliveryRateFastBurn"]["description"])
     assert firing["ChannelFailing"]["summary"] == "Messages by sms are not being delivered"
     for name, annotations in firing.items():
-        assert annotations["runbook_url"] == f"http://localhost:3000/public/tracker/runbook.html#{name.lower()}"
-        assert annotations["dashboard"].startswith("http://localhost:3000/d/tracker-")
+        assert annotations["runbook_url"] == f"{GRAFANA_URL}/public/tracker/runbook.html#{name.lower()}"
+        assert annotations["dashboard"].startswith(f"{GRAFANA_URL}/d/tracker-")
 
 
 @pytest.mark.parametrize(

@@ -84,10 +84,15 @@ def test_alert_says_what_whoever_is_woken_needs(alert: Rule) -> None:
 
 
 def test_one_setting_makes_links_absolute() -> None:
-    """Links of alerts start with the external label ``grafana_url``, an absolute URL, which no alert carries as a label."""
+    """Links of alerts start with the external label ``grafana_url``, which no alert carries as a label. Its value is the address that
+    compose gives to Grafana as well."""
     config: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
     assert config["global"]["external_labels"].keys() == {"grafana_url"}
-    assert re.fullmatch(r"https?://[^/]+", config["global"]["external_labels"]["grafana_url"])
+    assert config["global"]["external_labels"]["grafana_url"] == "${GRAFANA_ROOT_URL}"
+    services: dict[str, Any] = read_yaml(GRAFANA.parent / "docker-compose.yml")["services"]
+    address: str = services["prometheus"]["environment"]["GRAFANA_ROOT_URL"]
+    assert address == services["grafana"]["environment"]["GF_SERVER_ROOT_URL"]
+    assert re.fullmatch(r"\$\{GRAFANA_ROOT_URL:-https?://[^/]+\}", address)
     assert {"regex": "grafana_url", "action": "labeldrop"} in config["alerting"]["alert_relabel_configs"]
 
 
