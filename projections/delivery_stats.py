@@ -1,10 +1,11 @@
 """The projection ``delivery_stats``: messages by minute, channel, country, messaging service and error code, and how long they took.
 
-The minute is that of the event's own time, ``received_at``, so events that come late into the log (from the spool, or after a time
-without the projector) count where they belong. A count is of messages that were first said to have reached a status, with the event
-that said so first, each message once a status; ``read`` counts as delivered where that was not said before. A message whose outcome is
-corrected later counts in the minutes of both outcomes, and as ``corrected`` in the second. So sums over all minutes equal the counters
-of ``metric_counters``. Events with an inbound status (``receiving``, ``received``) count nowhere. A latency belongs to the minute in which the first ``delivered`` reached us, whichever event completed the pair.
+The minute is that of the event's own time, ``received_at``, so events that come late into the log (from the spool, or after a
+time without the projector) count where they belong. A count is of messages that were first said to have reached a status, with
+the event that said so first, each message once a status; ``read`` counts as delivered where that was not said before. A message
+whose outcome is corrected later counts in the minutes of both outcomes, and as ``corrected`` in the second. So sums over all
+minutes equal the counters of ``metric_counters``. Events with an inbound status (``receiving``, ``received``) count nowhere. A
+latency belongs to the minute in which the first ``delivered`` reached us, whichever event completed the pair.
 """
 
 from collections.abc import Iterable, Sequence

@@ -161,7 +161,7 @@ class Message:
         self.to_address = said.to_address
 
 
-def apply_event(message: Message | None, said: Said) -> tuple[Message, Step]:
+def apply_event(message: Message | None, said: Said) -> tuple[Message, Step]:  # noqa: C901, PLR0912  # runs for every event
     """Applies one event. Returns the message as it is now (the same object, changed, or a new one for its first event), and what the
     event did. Events of one message may be given in any order, each position once.
 

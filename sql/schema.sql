@@ -7,6 +7,7 @@
 --                                                          append_events(), append_quarantined(), accept_quarantined()
 --   projections      what is derived from it               projections, projection_runner, message_state, metric_counters,
 --                                                          delivery_stats, delivery_latency
+--   annotations      marks on the dashboards               annotations
 --   rebuilds         projections made anew, beside these   schema rebuild
 --   rights           who may do what
 
@@ -750,6 +751,26 @@ BEGIN
 END
 $$;
 
+-- Annotations: marks on the dashboards.
+
+-- Notes for people: what happened outside of the tracker, such as a deploy of the application that sends. happened_at: the moment that
+-- the mark is at; recorded_at: when the database got it.
+CREATE TABLE annotations (
+    annotation_id bigint GENERATED ALWAYS AS IDENTITY,
+    happened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    text text NOT NULL,
+    CONSTRAINT annotations_pkey PRIMARY KEY (annotation_id),
+    CONSTRAINT annotations_text_is_one_short_line CHECK (length(text) BETWEEN 1 AND 200 AND text !~ '[[:cntrl:]]')
+);
+
+-- Dashboards ask for the marks of a time range.
+CREATE INDEX annotations_happened_at_idx ON annotations (happened_at);
+
+-- A mistaken mark is followed by another.
+CREATE TRIGGER annotations_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON annotations
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- Rights: who may do what.
 
 -- Nobody gets anything by default.
@@ -825,3 +846,9 @@ GRANT SELECT ON delivery_stats, delivery_latency TO tracker_service, tracker_rea
 
 -- Kept by the projector.
 GRANT SELECT, INSERT, UPDATE, DELETE ON delivery_stats, delivery_latency TO tracker_projector;
+
+-- The service adds marks; when each was recorded is the database's to tell.
+GRANT SELECT, INSERT (happened_at, text) ON annotations TO tracker_service;
+
+-- Dashboards show them.
+GRANT SELECT ON annotations TO tracker_reader;

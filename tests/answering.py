@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from tracker.database.connections import Role, conninfo
 from tracker.settings import Settings, load_settings
+from tracker.web.annotations_api import annotations_router
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
 from tracker.web.metrics import Metrics
@@ -56,6 +57,7 @@ def create_app(database_url: str, settings: Settings) -> Litestar:
             api_router(settings),
             stats_router(settings),
             quarantine_router(settings),
+            annotations_router(settings),
             pages_router(settings),
         ],
         response_headers=SECURITY_HEADERS,

@@ -8,7 +8,7 @@ from typing import Final
 import rich_click as click
 
 from tracker.errors import SettingsError, TrackerError
-from tracker.logs import configure_logging
+from tracker.logs import configure_logging, read_log_format
 from tracker.output import ensure_whole_writes
 
 COMMANDS: Final = {
@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "quarantine": "quarantine",
     "simulate": "simulate",
     "errors": "errors",
+    "annotate": "annotate",
 }
 """Subcommands in the order of the help, each with its module in ``tracker.commands``; a module is imported when it is needed."""
 
@@ -48,7 +49,7 @@ def main() -> None:
     ensure_whole_writes()
     # Spool, secrets and database hold phone numbers: what this process and its children make is closed to other users.
     os.umask(0o077)
-    configure_logging()
+    configure_logging(read_log_format())
     try:
         cli(standalone_mode=True)
     except SettingsError as error:

@@ -8,7 +8,7 @@ it::
             "Messages open",
             "Messages without an outcome. Thousands that only grow: callbacks are missing.",
             [prom("sum(twilio_messages_open)")],
-            unit="short", width=4,
+            unit=COUNT, width=4,
         ),
     ])
 

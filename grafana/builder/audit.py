@@ -1,7 +1,7 @@
 """Message audit: what was said about one message, when it reached us, and what follows. From PostgreSQL alone."""
 
 from grafana.builder.dashboard import Dashboard, Row, hidden_sql, postgresql, text_box, tracker_url
-from grafana.builder.fields import ERROR_PAGE, GREEN, MESSAGE_AUDIT, MESSAGE_PAGE, RED, YELLOW, Column, Link
+from grafana.builder.fields import COUNT, ERROR_PAGE, GREEN, MESSAGE_AUDIT, MESSAGE_PAGE, RED, YELLOW, Column, Link
 from grafana.builder.panels import Panel, stat, state_timeline, table
 from grafana.builder.queries import sql
 
@@ -46,6 +46,7 @@ def state() -> list[Panel]:
             column="Status",
             statuses=True,
             links=[ITS_PAGE],
+            no_data="nothing was heard of it",
         ),
         stat("Outcome", "Final, or still open.", row, unit="string", width=3, column="Outcome"),
         stat(
@@ -56,6 +57,7 @@ def state() -> list[Panel]:
             width=4,
             column="Code",
             links=[Link("Twilio's error dictionary", "https://www.twilio.com/docs/api/errors", True)],
+            no_data="none",
         ),
         stat(
             "Time to deliver",
@@ -66,12 +68,13 @@ def state() -> list[Panel]:
             column="Time to deliver",
             base=GREEN,
             steps=[(10, YELLOW), (600, RED)],
+            no_data="not delivered",
         ),
         stat(
             "Facts",
             "Events in the log about this message, repetitions among them.",
             row,
-            unit="none",
+            unit=COUNT,
             width=4,
             column="Events",
         ),
@@ -79,7 +82,7 @@ def state() -> list[Panel]:
             "Not yet projected",
             "Events of this message that the state does not hold yet. The message's page in the tracker does.",
             row,
-            unit="none",
+            unit=COUNT,
             width=4,
             column="Not yet projected",
             base=GREEN,
@@ -95,9 +98,9 @@ def state() -> list[Panel]:
                 Column("Status", width=110, statuses=True),
                 Column("Outcome", width=80),
                 Column("Code", width=80, links=[ERROR_PAGE]),
-                Column("Decided by", unit="none"),
-                Column("Events", unit="none"),
-                Column("Not yet projected", unit="none"),
+                Column("Decided by", unit=COUNT),
+                Column("Events", unit=COUNT),
+                Column("Not yet projected", unit=COUNT),
                 Column("First callback", unit=PRECISE, width=190, links=[ITS_TIME]),
                 Column("Last callback", unit=PRECISE, width=190),
                 Column("Sent", unit=PRECISE, width=190),
@@ -130,14 +133,14 @@ def events() -> list[Panel]:
             "tracker.",
             [sql("message_events")],
             columns=[
-                Column("Position", unit="none", width=110),
+                Column("Position", unit=COUNT, width=110),
                 Column("Received", unit=PRECISE, width=190),
                 Column("Status", width=110, statuses=True),
                 Column("Code", width=80, links=[ERROR_PAGE]),
                 Column("Carrier's done date", width=150),
                 Column("Source", width=120),
                 Column("Decides", width=80),
-                Column("Said before", unit="none", width=100),
+                Column("Said before", unit=COUNT, width=100),
                 Column("Delay", unit="s", width=90),
             ],
             width=24,
@@ -159,7 +162,7 @@ def find() -> list[Panel]:
                 Column("Message", width=300, links=[MESSAGE_AUDIT, MESSAGE_PAGE]),
                 Column("Status", width=110, statuses=True),
                 Column("Code", width=90, links=[ERROR_PAGE]),
-                Column("Events", unit="none", width=80),
+                Column("Events", unit=COUNT, width=80),
                 Column("Channel", width=100),
                 Column("Country", width=90),
                 Column("To", width=80),

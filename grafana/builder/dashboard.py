@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana.builder.json_types import Json, JsonObject
 from grafana.builder.panels import Panel
-from grafana.builder.queries import POSTGRESQL, PROMETHEUS, QUERIES
+from grafana.builder.queries import POSTGRESQL, PROMETHEUS, QUERIES, sql
 
 GRID_WIDTH: Final = 24
 TAG: Final = "tracker"
@@ -29,7 +29,7 @@ class Dashboard:
     """One dashboard.
 
     uid is stable: links and bookmarks name it. time_from: start of the time range when it is opened. refresh: how often
-    it asks again; empty: never. annotated: with marks for deploys and rebuilds, which need Prometheus.
+    it asks again; empty: never. annotated: with marks for deploys, rebuilds and notes, which need both data sources.
     """
 
     uid: str
@@ -43,7 +43,7 @@ class Dashboard:
 
     def json(self) -> JsonObject:
         """The dashboard as Grafana's model has it."""
-        annotations: list[Json] = [deploys(), rebuilds()] if self.annotated else []
+        annotations: list[Json] = [deploys(), rebuilds(), notes()] if self.annotated else []
         return {
             "uid": self.uid,
             "title": self.title,
@@ -161,6 +161,18 @@ def rebuilds() -> JsonObject:
         "Rebuild",
         "Projection {{projection}} was rebuilt",
     )
+
+
+def notes() -> JsonObject:
+    """What people noted with ``tracker annotate``, such as a deploy of the application that sends."""
+    return {
+        "name": "Notes",
+        "enable": True,
+        "hide": False,
+        "iconColor": "orange",
+        "datasource": POSTGRESQL,
+        "target": {**sql("annotations").target("Anno")},
+    }
 
 
 def data_source(name: str, label: str, plugin: str) -> JsonObject:

@@ -1,10 +1,24 @@
 """Delivery: whether messages arrive, as promised, as last week, in which country and how fast."""
 
 from grafana.builder.dashboard import Dashboard, Row, label_values, postgresql, prometheus, tracker_url
-from grafana.builder.fields import ERRORS, GREEN, NEUTRAL, RED, STATUS_COLOURS, YELLOW, Column, Series, Steps
+from grafana.builder.fields import (
+    COUNT,
+    ERROR_PAGE,
+    ERRORS,
+    GREEN,
+    NEUTRAL,
+    RED,
+    STATUS_COLOURS,
+    YELLOW,
+    Column,
+    Series,
+    Steps,
+)
+from grafana.builder.firing import firing_alerts
 from grafana.builder.measures import (
     CHOSEN,
     FINISHED,
+    FIRING,
     MESSAGES,
     PER_MINUTE,
     RANGE,
@@ -39,9 +53,12 @@ def dashboard() -> Dashboard:
         ],
         rows=[
             Row("Now", now()),
+            Row("Alerts", [firing_alerts()]),
+            Row("Error budget of this month", budget()),
             Row("Delivery rate", rate()),
             Row("Volume", volume()),
             Row("Countries", countries()),
+            Row("Senders", senders()),
             Row("Time to deliver", time_to_deliver()),
         ],
     )
@@ -61,6 +78,7 @@ def now() -> list[Panel]:
             base=RED,
             steps=SHARE_COLOURS,
             time_from="1h",
+            no_data="nothing finished",
         ),
         stat(
             "Budget burn",
@@ -73,6 +91,7 @@ def now() -> list[Panel]:
             base=GREEN,
             steps=[(1, YELLOW), (6, RED)],
             time_from="1h",
+            no_data="nothing finished",
         ),
         stat(
             "Against last week",
@@ -84,15 +103,16 @@ def now() -> list[Panel]:
             base=RED,
             steps=[(-5, YELLOW), (-1, GREEN)],
             time_from="1h",
+            no_data="no data a week ago",
         ),
         stat(
             "Finished",
             "Messages that reached an outcome in the last hour: how much the shares beside this rest on.",
             [prom(messages(FINISHED, RANGE), instant=True)],
-            unit="short",
-            decimals=0,
+            unit=COUNT,
             width=3,
             time_from="1h",
+            no_data="nothing finished",
         ),
         stat(
             "Median time to deliver",
@@ -103,6 +123,7 @@ def now() -> list[Panel]:
             base=GREEN,
             steps=LATENCY_COLOURS,
             time_from="1h",
+            no_data="nothing delivered",
         ),
         stat(
             "95% within",
@@ -114,24 +135,84 @@ def now() -> list[Panel]:
             base=GREEN,
             steps=[(600, YELLOW), (7200, RED)],
             time_from="1h",
+            no_data="nothing delivered",
         ),
         stat(
             "Open",
             "Messages of all channels without an outcome so far. Some carriers never report, so a part stays open "
             "for ever.",
             [prom("sum(twilio_messages_open)", instant=True)],
-            unit="short",
-            decimals=1,
+            unit=COUNT,
             width=2,
+            no_data="no counters",
         ),
         stat(
             "Alerts",
-            "Alerts of this product that are firing now; the runbook has a chapter for each.",
-            [prom('count(ALERTS{alertstate="firing",service="tracker"}) or vector(0)', instant=True)],
-            unit="none",
+            "Alerts of this product that fire now; the table below names them.",
+            [prom(f"count({FIRING}) or vector(0)", instant=True)],
+            unit=COUNT,
             width=2,
             base=GREEN,
             steps=[(1, RED)],
+        ),
+    ]
+
+
+def budget() -> list[Panel]:
+    """How much of the month's error budget is left, and until when.
+
+    The budget is the share of messages that may stay undelivered, of as many as the month will have at its pace so far.
+    The time range is the month so far, in the dashboards' zone, UTC.
+    """
+    not_delivered = f'sum(increase({MESSAGES}{{status=~"undelivered|failed"}}[{RANGE}]))'
+    finished = f'sum(increase({MESSAGES}{{status=~"{FINISHED}"}}[{RANGE}]))'
+    month = "days_in_month() * 86400"
+    allowed = f"(1 - {OBJECTIVE}) * {finished} * {month} / $__range_s"
+    seconds_left = "((days_in_month() - day_of_month() + 1) * 86400 - hour() * 3600 - minute() * 60)"
+    lasts = f"clamp_min({allowed} - {not_delivered}, 0) / (all:twilio_messages_not_delivered:increase1d > 0) * 86400"
+    return [
+        stat(
+            "Budget left",
+            "Share of this month's error budget that is left. The budget is 5% of the messages that finish, of as many "
+            "as the month will have at its pace so far. Below zero: the objective is missed unless deliveries get better.",
+            [prom(f"1 - {not_delivered} / ({allowed} > 0)", instant=True)],
+            unit="percentunit",
+            decimals=0,
+            width=6,
+            base=RED,
+            steps=[(0, YELLOW), (0.25, GREEN)],
+            time_from="now/M",
+            no_data="nothing finished this month",
+        ),
+        stat(
+            "Budget ends",
+            "When nothing is left of it, at the pace of the last 24 hours.",
+            [prom(f"1000 * (time() + ({lasts} < {seconds_left}))", instant=True)],
+            unit="dateTimeAsIso",
+            width=6,
+            base=RED,
+            time_from="now/M",
+            no_data="lasts the month",
+        ),
+        stat(
+            "Messages left",
+            "How many more messages may stay undelivered this month.",
+            [prom(f"{allowed} - {not_delivered}", instant=True)],
+            unit=COUNT,
+            width=6,
+            base=RED,
+            steps=[(0, YELLOW), (1, GREEN)],
+            time_from="now/M",
+            no_data="nothing finished this month",
+        ),
+        stat(
+            "Not delivered",
+            "Messages of this month that ended as undelivered or failed.",
+            [prom(not_delivered, instant=True)],
+            unit=COUNT,
+            width=6,
+            time_from="now/M",
+            no_data="nothing finished this month",
         ),
     ]
 
@@ -201,7 +282,7 @@ def volume() -> list[Panel]:
             "Messages without an outcome, by the status they are in. A step that does not come down: receipts are "
             "missing.",
             [prom("sum by (status) (twilio_messages_open)", "{{status}}")],
-            unit="short",
+            unit=COUNT,
             width=7,
             series=[Series(status, colour) for status, colour in STATUS_COLOURS.items()],
         ),
@@ -237,20 +318,63 @@ def countries() -> list[Panel]:
             "earlier. Change is in percentage points.",
             [sql("delivery_by_country")],
             columns=[
-                Column("Finished", unit="short"),
+                Column("Finished", unit=COUNT),
                 Column("Delivered", unit="percentunit", decimals=1, colour=SHARE_COLOURS, colour_base=RED),
-                Column("Week before", unit="percentunit", decimals=1),
+                Column("Week before", unit="percentunit", decimals=1, no_value="no data"),
                 Column(
                     "Change",
+                    no_value="no week before",
                     unit="suffix: pp",
                     decimals=1,
                     colour=[(-5, YELLOW), (-1, NEUTRAL)],
                     colour_base=RED,
                 ),
-                Column("Undelivered", unit="short"),
-                Column("Failed", unit="short"),
+                Column("Undelivered", unit=COUNT),
+                Column("Failed", unit=COUNT),
             ],
             width=24,
+            height=10,
+        ),
+    ]
+
+
+def senders() -> list[Panel]:
+    """Which messaging service, which sender."""
+    share = Column("Delivered", unit="percentunit", decimals=1, colour=SHARE_COLOURS, colour_base=RED)
+    return [
+        table(
+            "Delivery by messaging service",
+            "Counted from the log for exactly this time range, with late events. 'none' are messages that were sent "
+            "without a messaging service.",
+            [sql("delivery_by_service")],
+            columns=[
+                Column("Messaging service", width=320),
+                Column("Finished", unit=COUNT),
+                share,
+                Column("Undelivered", unit=COUNT),
+                Column("Failed", unit=COUNT),
+                Column("Sent", unit=COUNT),
+            ],
+            width=12,
+            height=10,
+        ),
+        table(
+            "Delivery by sender",
+            "States of the messages whose first callback is in the time range, of the newest 100,000. 'Code' is the "
+            "error code that most of the sender's messages have. Inbound messages are left out.",
+            [sql("delivery_by_sender")],
+            columns=[
+                Column("Sender", width=180),
+                Column("Channel", width=90),
+                Column("Messages", unit=COUNT),
+                Column("Finished", unit=COUNT),
+                share,
+                Column("Undelivered", unit=COUNT),
+                Column("Failed", unit=COUNT),
+                Column("Without outcome", unit=COUNT),
+                Column("Code", width=80, links=[ERROR_PAGE]),
+            ],
+            width=12,
             height=10,
         ),
     ]

@@ -1,7 +1,18 @@
 """Errors: which codes, since when, whose fault, where, and what they cost."""
 
 from grafana.builder.dashboard import Dashboard, Row, postgresql, prometheus, tracker_url
-from grafana.builder.fields import ERROR_PAGE, GREEN, MESSAGE_AUDIT, MESSAGE_PAGE, RED, YELLOW, Column, Link, Series
+from grafana.builder.fields import (
+    COUNT,
+    ERROR_PAGE,
+    GREEN,
+    MESSAGE_AUDIT,
+    MESSAGE_PAGE,
+    RED,
+    YELLOW,
+    Column,
+    Link,
+    Series,
+)
 from grafana.builder.measures import FINISHED, MESSAGES, PER_MINUTE, RANGE, RATE, per_minute
 from grafana.builder.panels import Panel, chart, stat, table
 from grafana.builder.queries import prom, sql
@@ -48,10 +59,10 @@ def now() -> list[Panel]:
             "Messages with an error",
             "Messages that got an error code in the last hour, once for each code.",
             [prom(f"sum(increase({COUNTED}[{RANGE}]))", instant=True)],
-            unit="short",
-            decimals=0,
+            unit=COUNT,
             width=4,
             time_from="1h",
+            no_data="no counters",
         ),
         stat(
             "Errors of finished",
@@ -64,6 +75,7 @@ def now() -> list[Panel]:
             base=GREEN,
             steps=[(0.05, YELLOW), (0.10, RED)],
             time_from="1h",
+            no_data="nothing finished",
         ),
         stat(
             "Most frequent",
@@ -80,6 +92,7 @@ def now() -> list[Panel]:
             names=True,
             time_from="1h",
             links=[Link("Twilio's error dictionary", "https://www.twilio.com/docs/api/errors", new_tab=True)],
+            no_data="no errors",
         ),
         stat(
             "Fees, last hour",
@@ -163,8 +176,8 @@ def codes() -> list[Panel]:
                 Column("Code", width=90, links=[ERROR_PAGE]),
                 Column("Label", width=260),
                 Column("Fault", width=110),
-                Column("Messages", unit="short", decimals=0, width=110),
-                Column("Week before", unit="short", decimals=0, width=120),
+                Column("Messages", unit=COUNT, width=110),
+                Column("Week before", unit=COUNT, no_value="no data", width=120),
             ],
             sort="Messages",
             width=24,
@@ -184,7 +197,7 @@ def where() -> list[Panel]:
             columns=[
                 Column("Country", width=110),
                 Column("Code", width=110, links=[ERROR_PAGE]),
-                Column("Messages", unit="short"),
+                Column("Messages", unit=COUNT),
                 Column("Share of the country's errors", unit="percentunit", decimals=0),
             ],
             width=12,

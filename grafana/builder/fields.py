@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from grafana.builder.json_types import Json, JsonObject
+from grafana.builder.runbook import PATH as RUNBOOK_PATH
 
 GREEN: Final = "green"
 YELLOW: Final = "yellow"
 RED: Final = "red"
 NEUTRAL: Final = "text"
+
+COUNT: Final = "locale"
+"""Unit of whole things (messages, events, callbacks): thousands are grouped, and there are never decimals."""
 
 Steps = Sequence[tuple[float, str]]
 """From which value on which colour."""
@@ -62,6 +66,7 @@ ERROR_PAGE: Final = Link(
     "Twilio's page of this code", "https://www.twilio.com/docs/api/errors/${__value.raw}", new_tab=True
 )
 MESSAGE_PAGE: Final = Link("Message in the tracker", "${tracker_url:raw}/messages/${__value.raw}", new_tab=True)
+RUNBOOK_CHAPTER: Final = Link("Chapter of the runbook", f"{RUNBOOK_PATH}#${{__value.raw}}", new_tab=True)
 ERRORS: Final = Link(
     "Error codes of this time",
     "/d/tracker-errors?${__url_time_range}&${prometheus:queryparam}&${postgresql:queryparam}",
@@ -73,7 +78,8 @@ MESSAGE_AUDIT: Final = Link("Message audit", "/d/tracker-audit?var-sid=${__value
 class Column:
     """A column of a table, by the name that the query (or a rename) gives it. width in pixels; None: Grafana's choice.
 
-    colour: thresholds, the cell is coloured by its value. hidden: there for links to read, not shown.
+    colour: thresholds, the cell is coloured by its value. hidden: there for links to read, not shown. no_value: shown in
+    an empty cell; None: nothing.
     """
 
     name: str
@@ -85,14 +91,18 @@ class Column:
     colour_base: str = NEUTRAL
     statuses: bool = False
     hidden: bool = False
+    no_value: str | None = None
 
     def override(self) -> JsonObject:
         """The column's settings as Grafana's model has them."""
         properties: list[Json] = []
         if self.unit is not None:
             properties.append({"id": "unit", "value": self.unit})
-        if self.decimals is not None:
-            properties.append({"id": "decimals", "value": self.decimals})
+        decimals = 0 if self.unit == COUNT else self.decimals
+        if decimals is not None:
+            properties.append({"id": "decimals", "value": decimals})
+        if self.no_value is not None:
+            properties.append({"id": "noValue", "value": self.no_value})
         if self.width is not None:
             properties.append({"id": "custom.width", "value": self.width})
         if self.links:

@@ -14,6 +14,9 @@ FINISHED: Final = "delivered|undelivered|failed"
 CHOSEN: Final = 'channel=~"$channel",country=~"$country"'
 """The channels and countries chosen at the top of the dashboard."""
 
+FIRING: Final = 'ALERTS{alertstate="firing",service="tracker",severity!="none"}'
+"""Alerts of this product that fire, but for the watchdog."""
+
 PER_MINUTE: Final = "suffix: msg/min"
 """Messages a minute: readable for one message an hour and for a thousand a second."""
 

@@ -6,11 +6,14 @@ width and height are in cells of Grafana's grid: 24 to a row, 30 pixels high.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
-from typing import Literal
+from typing import Final, Literal
 
-from grafana.builder.fields import NEUTRAL, Column, Link, Series, Steps, status_mappings, thresholds
+from grafana.builder.fields import COUNT, NEUTRAL, Column, Link, Series, Steps, status_mappings, thresholds
 from grafana.builder.json_types import Json, JsonObject
 from grafana.builder.queries import Query
+
+NOTHING: Final = "Nothing in this time range"
+"""Instead of a chart or a table that has no data."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,22 @@ def stat(
     time_from: str | None = None,
     links: Sequence[Link] = (),
     names: bool = False,
+    no_data: str = "no data",
 ) -> Panel:
     """One figure.
 
     column: the column of a table to show (None: the number). time_from: a fixed range such as ``1h``, shown beside the
-    title, instead of the dashboard's. names: show the name of the series instead of its value.
+    title, instead of the dashboard's. names: show the name of the series instead of its value. no_data: shown instead of
+    a figure where there is none.
     """
     defaults: JsonObject = {
         "unit": unit,
         "color": {"mode": "thresholds"},
         "thresholds": thresholds(base, steps),
         "mappings": status_mappings() if statuses else [],
+        "noValue": no_data,
     }
+    decimals = 0 if unit == COUNT else decimals
     if decimals is not None:
         defaults["decimals"] = decimals
     options: JsonObject = {
@@ -114,6 +121,7 @@ def chart(
     legend: Literal["list", "table"] = "list",
     links: Sequence[Link] = (),
     logarithmic: bool = False,
+    no_data: str = NOTHING,
 ) -> Panel:
     """Values over time.
 
@@ -136,7 +144,9 @@ def chart(
         "custom": custom,
         "thresholds": thresholds(base, limits),
         "links": [link.json() for link in links],
+        "noValue": no_data,
     }
+    decimals = 0 if unit == COUNT else decimals
     if minimum is not None and not logarithmic:
         defaults["min"] = minimum
     if maximum is not None:
@@ -176,14 +186,23 @@ def heatmap(title: str, description: str, queries: Sequence[Query], *, unit: str
         "rowsFrame": {"layout": "auto"},
         "showValue": "never",
         "tooltip": {"mode": "single", "yHistogram": True, "showColorScale": False},
-        "cellValues": {"unit": "short"},
+        "cellValues": {"unit": COUNT, "decimals": 0},
         "yAxis": {"axisPlacement": "left", "unit": unit, "reverse": False},
     }
     custom: JsonObject = {
         "scaleDistribution": {"type": "linear"},
         "hideFrom": {"legend": False, "tooltip": False, "viz": False},
     }
-    return Panel(title, description, "heatmap", queries, width, height, options, {"unit": unit, "custom": custom})
+    return Panel(
+        title,
+        description,
+        "heatmap",
+        queries,
+        width,
+        height,
+        options,
+        {"unit": unit, "custom": custom, "noValue": NOTHING},
+    )
 
 
 def table(
@@ -198,11 +217,13 @@ def table(
     renames: dict[str, str] | None = None,
     sort: str | None = None,
     links: Sequence[Link] = (),
+    hide: Sequence[str] = ("Time",),
+    no_data: str = NOTHING,
 ) -> Panel:
     """A table; several PromQL queries are joined by their labels.
 
     renames: label or ``Value #A`` to column title. order: columns from left to right, by the names before renaming.
-    sort: column (as renamed) to sort by, greatest first.
+    sort: column (as renamed) to sort by, greatest first. hide: columns that are left out where there are renames.
     """
     transformations: list[Json] = []
     if len(queries) > 1:
@@ -212,7 +233,7 @@ def table(
             {
                 "id": "organize",
                 "options": {
-                    "excludeByName": {"Time": True},
+                    "excludeByName": dict.fromkeys(hide, True),
                     "indexByName": {name: index for index, name in enumerate(order)},
                     "renameByName": dict(renames),
                 },
@@ -223,6 +244,7 @@ def table(
         "color": {"mode": "thresholds"},
         "thresholds": thresholds(NEUTRAL),
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True, "inspect": False},
+        "noValue": no_data,
     }
     options: JsonObject = {
         "frameIndex": 0,
@@ -252,5 +274,6 @@ def state_timeline(title: str, description: str, queries: Sequence[Query], *, wi
         "thresholds": thresholds(NEUTRAL),
         "mappings": status_mappings(),
         "custom": {"lineWidth": 1, "fillOpacity": 70},
+        "noValue": NOTHING,
     }
     return Panel(title, description, "state-timeline", queries, width, height, options, defaults)

@@ -1,7 +1,8 @@
 """Pipeline: are callbacks coming, taken, stored and followed? The health of the tracker itself."""
 
-from grafana.builder.dashboard import Dashboard, Row, prometheus, tracker_url
-from grafana.builder.fields import GREEN, RED, YELLOW, Column, Series
+from grafana.builder.dashboard import Dashboard, Row, postgresql, prometheus, tracker_url
+from grafana.builder.fields import COUNT, GREEN, RED, YELLOW, Column, Series
+from grafana.builder.firing import firing_alerts
 from grafana.builder.measures import CALLBACKS_PER_MINUTE, EVENTS_PER_MINUTE, RANGE, RATE, per_minute, quantile
 from grafana.builder.panels import Panel, chart, heatmap, stat, table
 from grafana.builder.queries import prom
@@ -13,9 +14,12 @@ RESULT_COLOURS = {
     "appended": GREEN,
     "spooled": YELLOW,
     "quarantined": "blue",
+    "repeated": "light-blue",
     "bad_signature": "orange",
     "no_signature": "light-orange",
+    "unknown_host": "dark-orange",
     "too_large": "light-purple",
+    "too_many_parameters": "semi-dark-purple",
     "bad_media_type": "purple",
     "unavailable": RED,
 }
@@ -27,10 +31,12 @@ def dashboard() -> Dashboard:
         uid="tracker-pipeline",
         title="Pipeline",
         description="Whether callbacks come, are taken in time, stored, and followed by the projections.",
-        variables=[prometheus(), tracker_url()],
+        variables=[prometheus(), postgresql(), tracker_url()],
         rows=[
             Row("Now", now()),
+            Row("Alerts", [firing_alerts()]),
             Row("Callbacks", callbacks()),
+            Row("Surroundings", surroundings()),
             Row("Log and spool", log_and_spool()),
             Row("Projections", projections()),
         ],
@@ -45,7 +51,7 @@ def now() -> list[Panel]:
             "Trackers up",
             "Processes of the tracker that answer Prometheus. None: callbacks are being lost.",
             [prom('sum(up{job="tracker"}) or vector(0)', instant=True)],
-            unit="none",
+            unit=COUNT,
             width=2,
             base=RED,
             steps=[(1, GREEN)],
@@ -55,8 +61,7 @@ def now() -> list[Panel]:
             "Callbacks of the time range that were answered 503, because neither database nor spool could take them. "
             "Twilio does not repeat them by default.",
             [prom(f'sum(increase({CALLBACKS}{{result="unavailable"}}[{RANGE}])) or vector(0)', instant=True)],
-            unit="short",
-            decimals=0,
+            unit=COUNT,
             width=3,
             base=GREEN,
             steps=[(1, RED)],
@@ -65,8 +70,7 @@ def now() -> list[Panel]:
             "Wrong signatures",
             "Requests of the time range whose signature no auth token in force verifies.",
             [prom(f"sum(increase({refused}[{RANGE}])) or vector(0)", instant=True)],
-            unit="short",
-            decimals=0,
+            unit=COUNT,
             width=3,
             base=GREEN,
             steps=[(20, YELLOW)],
@@ -84,7 +88,7 @@ def now() -> list[Panel]:
             "In the spool",
             "Events that wait on the local disk for the database. Above zero the database is not taking them.",
             [prom("sum(tracker_spool_events)", instant=True)],
-            unit="short",
+            unit=COUNT,
             width=3,
             base=GREEN,
             steps=[(1, YELLOW)],
@@ -102,7 +106,7 @@ def now() -> list[Panel]:
             "Stopped",
             "Projections that an event has stopped. /readyz and 'tracker project --status' say which event and why.",
             [prom("sum(max by (projection) (tracker_projection_stopped))", instant=True)],
-            unit="none",
+            unit=COUNT,
             width=3,
             base=GREEN,
             steps=[(1, RED)],
@@ -123,8 +127,8 @@ def callbacks() -> list[Panel]:
     return [
         chart(
             "Callbacks by result",
-            "What became of each request: appended and spooled are kept, quarantined is kept aside, the others are "
-            "refused; unavailable is lost.",
+            "What became of each request: appended and spooled are kept, quarantined is kept aside, repeated was "
+            "kept often enough before, the others are refused; unavailable is lost.",
             [prom(per_minute(CALLBACKS, "result"), "{{result}}")],
             unit=CALLBACKS_PER_MINUTE,
             width=8,
@@ -156,6 +160,61 @@ def callbacks() -> list[Panel]:
     ]
 
 
+def surroundings() -> list[Panel]:
+    """What the tracker needs from others: a database, a disk, right settings."""
+    return [
+        stat(
+            "Database",
+            "Whether the database answers every tracker. Away: callbacks are kept on the local disk.",
+            [prom("min(tracker_database_up)", instant=True)],
+            unit="bool_yes_no",
+            width=4,
+            base=RED,
+            steps=[(1, GREEN)],
+        ),
+        stat(
+            "Spool full in",
+            "Time until the first spool is full at the rate of the last ten minutes. Then callbacks are lost.",
+            [prom("all:tracker_spool_left:seconds", instant=True)],
+            unit="s",
+            width=5,
+            base=RED,
+            steps=[(3600, YELLOW), (86400, GREEN)],
+            no_data="not growing",
+        ),
+        stat(
+            "Refused records",
+            "Records on the local disk that the database refuses. They are kept and tried again.",
+            [prom("sum(tracker_spool_refused_events)", instant=True)],
+            unit=COUNT,
+            width=5,
+            base=GREEN,
+            steps=[(1, YELLOW)],
+        ),
+        stat(
+            "Refused, our accounts",
+            "Requests of the time range that name an account of ours and do not verify. Many: an auth token or the "
+            "public URL is wrong, and genuine callbacks are lost.",
+            [prom(f'sum(increase(tracker_refused_callbacks_total{{account="configured"}}[{RANGE}]))', instant=True)],
+            unit=COUNT,
+            width=5,
+            base=GREEN,
+            steps=[(10, RED)],
+        ),
+        stat(
+            "Faults",
+            "Faults that the tracker finds in its surroundings, such as a database that does not flush. No fault: all is "
+            "well; the alerts above name the chapter for each.",
+            [prom("max by (fault) (tracker_fault) == 1", "{{fault}}", instant=True)],
+            unit="none",
+            width=5,
+            base=RED,
+            names=True,
+            no_data="none",
+        ),
+    ]
+
+
 def log_and_spool() -> list[Panel]:
     """Into the log, or to the disk while the database is away."""
     mean = f"sum(rate({BATCH}_sum[{RATE}])) / (sum(rate({BATCH}_count[{RATE}])) > 0)"
@@ -178,11 +237,14 @@ def log_and_spool() -> list[Panel]:
         ),
         chart(
             "Batch size",
-            "Events to one commit. It grows under load: that is what keeps the database fast.",
-            [prom(mean, "mean"), prom(quantile(0.95, BATCH, RATE), "95%")],
+            "Events per commit: the mean, and what 95% of the commits do not exceed. It grows under load: that is what "
+            "keeps the database fast.",
+            # Between the bounds of a bucket a quantile is interpolated; a batch has whole events, and one at least.
+            [prom(mean, "mean"), prom(f"clamp_min(ceil({quantile(0.95, BATCH, RATE)}), 1)", "95%")],
             unit="suffix: events",
-            decimals=1,
+            decimals=0,
             width=8,
+            series=[Series("mean", properties=[{"id": "decimals", "value": 1}])],
         ),
         chart(
             "Spool",
@@ -220,11 +282,11 @@ def projections() -> list[Panel]:
                 "Value #E": "Rebuilds",
             },
             columns=[
-                Column("Position", unit="none"),
-                Column("Events behind", unit="none"),
+                Column("Position", unit=COUNT),
+                Column("Events behind", unit=COUNT),
                 Column("Behind", unit="s", colour=[(5, YELLOW), (60, RED)]),
                 Column("Stopped", unit="bool_yes_no", colour=[(1, RED)]),
-                Column("Rebuilds", unit="none"),
+                Column("Rebuilds", unit=COUNT),
             ],
             sort="Events behind",
             width=12,
@@ -241,14 +303,14 @@ def projections() -> list[Panel]:
             "Lag in events",
             "How many events of the log each projection has not taken in yet.",
             [prom(f"{by} (tracker_projection_lag_events)", "{{projection}}")],
-            unit="short",
+            unit=COUNT,
             width=8,
         ),
         chart(
             "Positions",
             "The log's last position and that of each projection: parallel lines, or one that stands still.",
             [prom("max(tracker_log_position)", "log"), prom(f"{by} (tracker_projection_position)", "{{projection}}")],
-            unit="short",
+            unit=COUNT,
             width=8,
             minimum=None,
             series=[Series("log", "text", dashed=True)],

@@ -1,6 +1,6 @@
 -- What the tracker concludes about one message: its row of message_state, and how far that row has followed the log.
--- Variable: message_sid. Returns one row, or none for a message of which nothing was heard. Durations in seconds. shown_from and
--- shown_to, milliseconds since 1970, are a time range that holds the whole message, for a link.
+-- Variable: message_sid. Returns one row per account that reported the SID, mostly one; none for a message of which nothing was heard.
+-- Durations in seconds. shown_from and shown_to, milliseconds since 1970, are a time range that holds the whole message, for a link.
 SELECT
     state.message_sid AS "Message",
     state.status AS "Status",
@@ -24,5 +24,9 @@ SELECT
     (extract(EPOCH FROM state.first_received_at - INTERVAL '10 seconds') * 1000)::bigint::text AS "shown_from",
     (extract(EPOCH FROM state.last_received_at + INTERVAL '1 minute') * 1000)::bigint::text AS "shown_to"
 FROM message_state AS state
-CROSS JOIN LATERAL (SELECT count(*) AS events FROM events WHERE events.message_sid = state.message_sid) AS logged
+CROSS JOIN LATERAL (
+    SELECT count(*) AS events
+    FROM events
+    WHERE events.message_sid = state.message_sid AND coalesce(events.account_sid, '') = coalesce(state.account_sid, '')
+) AS logged
 WHERE state.message_sid = ${message_sid:sqlstring}

@@ -18,6 +18,7 @@ DEFAULTS: Final[Values] = {
     "__rate_interval": "1m",
     "__interval": "15s",
     "__range": "1h",
+    "__range_s": "3600",
     "__timeFrom": "2026-01-01T00:00:00Z",
     "__timeTo": "2026-01-02T00:00:00Z",
     "channel": ["sms", "mms", "whatsapp", "rcs", "messenger", "other"],
@@ -75,7 +76,9 @@ def panel_promql(values: Values = DEFAULTS) -> Iterator[Expression]:
     """The expressions of panels. A panel with a time range of its own has another ``$__range``."""
     for dashboard in dashboards():
         for panel in dashboard.panels:
-            own = values if panel.time_from is None else {**values, "__range": panel.time_from}
+            # A calendar range, such as "now/M" for the month so far, is as long as the clock says: the default stands for it.
+            own_range = panel.time_from if panel.time_from and "now" not in panel.time_from else None
+            own = values if own_range is None else {**values, "__range": own_range}
             for target in panel.targets:
                 if target.expr is not None:
                     where = f"{dashboard.title} / {panel.title} / {target.ref_id}"
@@ -86,6 +89,8 @@ def annotation_promql(values: Values = DEFAULTS) -> Iterator[Expression]:
     """The expressions of the marks on charts."""
     for dashboard in dashboards():
         for annotation in dashboard.annotations.list:
+            if annotation.datasource.type != "prometheus":
+                continue
             expr = str(annotation.target["expr"])
             yield Expression(f"{dashboard.title} / annotation {annotation.name}", fill(expr, values), expr)
 
@@ -116,13 +121,17 @@ def runbook_promql() -> Iterator[Expression]:
 
 
 def sql(values: Values = DEFAULTS) -> Iterator[Expression]:
-    """Every SQL statement of panels and variables."""
+    """Every SQL statement of panels, annotations and variables."""
     for dashboard in dashboards():
         for panel in dashboard.panels:
             for target in panel.targets:
                 if target.raw_sql is not None:
                     where = f"{dashboard.title} / {panel.title} / {target.ref_id}"
                     yield Expression(where, fill(target.raw_sql, values), target.raw_sql)
+        for annotation in dashboard.annotations.list:
+            if annotation.datasource.type == "grafana-postgresql-datasource":
+                text = str(annotation.target["rawSql"])
+                yield Expression(f"{dashboard.title} / annotation {annotation.name}", fill(text, values), text)
         for variable in dashboard.templating.list:
             if variable.datasource is not None and variable.datasource.type == "grafana-postgresql-datasource":
                 where = f"{dashboard.title} / variable {variable.name}"

@@ -63,6 +63,15 @@ GROUP BY channel
 """The same by channel."""
 
 
+LATENCIES: Final = """
+SELECT channel, extract(EPOCH FROM min(received_at) FILTER (WHERE status IN ('delivered', 'read')) - min(received_at) FILTER (
+    WHERE status = 'sent'
+))::float8
+FROM events GROUP BY channel, message_sid
+"""
+"""Seconds from the first sent to the first delivered of each message, by channel; NULL where one of them is missing."""
+
+
 @dataclass
 class Hour:
     """What happened, and whom to ask about it."""
@@ -118,6 +127,7 @@ def an_hour() -> Iterator[Hour]:
         hour = Hour(tracker, prometheus, url, time.time())
         wait_until(lambda: prometheus.number("count(error_code:twilio_message_errors:sum)"), "the first scrape")
         begin_series(hour)
+        annotate(hour)
         troubles = ("--forged", "0.05", "--unsigned", "0.01", "--duplicates", "0.1", "--disorder", "0.2")
         hour.runs["ordinary"] = finish(simulate(hour, 300, "--channel", "whatsapp", *troubles))
         pass_through_an_outage(hour)
@@ -156,10 +166,20 @@ def pass_through_an_outage(hour: Hour) -> None:
     hour.runs["outage"] = finish(sending)
 
 
+def annotate(hour: Hour) -> None:
+    """The application that sends is deployed, and says so."""
+    run_tracker(hour, "annotate", "shop 4.2 deployed")
+
+
 def rebuild(hour: Hour) -> None:
     """The counters are computed again from the log, which must move none of them."""
-    arguments = [sys.executable, "-m", "tracker", "rebuild", "metric_counters"]
-    done = subprocess.run(arguments, env=environment(hour), capture_output=True, text=True, check=False, timeout=60)
+    run_tracker(hour, "rebuild", "metric_counters")
+
+
+def run_tracker(hour: Hour, *arguments: str) -> None:
+    """A command beside the server, which must succeed."""
+    command = [sys.executable, "-m", "tracker", *arguments]
+    done = subprocess.run(command, env=environment(hour), capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

@@ -3,6 +3,7 @@
 It comes from Debian's package ``prometheus``. Where it is missing, the tests that need it fail and say so.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ SCRAPE_SECONDS: Final = 3
 """Instead of 15. An answer without the database may take the tracker two seconds, so less would be a time-out during an outage."""
 
 EVALUATION_SECONDS: Final = 1
+
+GRAFANA_URL: Final = "https://grafana.example.com/ops"
+"""Where the alerts' links lead."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def write_config(directory: Path, tracker: str, own: str, token: str) -> Path:
     """The shipped configuration and rules with other addresses (host:port), another API token, and with a second for each minute of
     waiting."""
     config: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
-    config["global"] = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
+    config["global"] |= {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
     config["global"]["evaluation_interval"] = f"{EVALUATION_SECONDS}s"
     addresses = {"tracker": tracker, "prometheus": own}
     for job in config["scrape_configs"]:
@@ -115,7 +119,7 @@ def write_config(directory: Path, tracker: str, own: str, token: str) -> Path:
             job["authorization"]["credentials_file"] = str(directory / "token")
     (directory / "token").write_text(f"{token}\n", encoding="ascii")
     # Nobody is told.
-    del config["alerting"]
+    del config["alerting"]["alertmanagers"]
     (directory / "rules").mkdir(parents=True)
     for path in rule_files():
         rules: dict[str, Any] = read_yaml(path)
@@ -152,9 +156,9 @@ def running_prometheus(directory: Path, tracker: str, token: str) -> Iterator[Pr
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address={own}",
                 "--storage.tsdb.retention.time=40d",
-                "--enable-feature=exemplar-storage",
+                "--enable-feature=exemplar-storage,expand-external-labels",
             ],
-            stdout=output, stderr=output, cwd=directory,
+            stdout=output, stderr=output, cwd=directory, env=os.environ | {"GRAFANA_ROOT_URL": GRAFANA_URL},
         )  # fmt: skip
     prometheus = Prometheus(f"http://{own}")
     try:

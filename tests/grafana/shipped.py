@@ -54,6 +54,7 @@ class Target(msgspec.Struct, rename="camel"):
     ref_id: str
     expr: str | None = None
     raw_sql: str | None = None
+    legend_format: str = ""
     instant: bool = False
     exemplar: bool = False
 
@@ -76,10 +77,12 @@ class Link(msgspec.Struct, rename="camel"):
     type: str = "link"
 
 
-class Defaults(msgspec.Struct):
-    """How a panel's values look unless an override says otherwise."""
+class Defaults(msgspec.Struct, rename="camel"):
+    """How a panel's values look unless an override says otherwise. no_value: shown where there are none."""
 
     unit: str = ""
+    decimals: int | None = None
+    no_value: str = ""
     links: list[Link] = []
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from grafana.builder.__main__ import out_of_date, rendered
+from grafana.builder.fields import COUNT
 from grafana.builder.queries import QUERIES
+from grafana.builder.runbook import PATH as RUNBOOK_PATH
 from tests.grafana.expressions import annotation_promql, panel_promql, promql
 from tests.grafana.shipped import GRAFANA, Dashboard, Link, Panel, Place, Source, dashboards, panels
 
@@ -25,6 +27,7 @@ BUILT_IN_VARIABLES = {
     "__url_time_range",
     "__rate_interval",
     "__range",
+    "__range_s",
     "__interval",
     "__timeFrom",
     "__timeTo",
@@ -188,7 +191,8 @@ def test_links_lead_somewhere(dashboard: Dashboard) -> None:
             assert match["uid"] in variables, link.url
             assert set(re.findall(r"\bvar-(\w+)=", match["query"] or "")) <= variables[match["uid"]], link.url
         else:
-            assert link.url.startswith(("${tracker_url:raw}/", "https://www.twilio.com/docs/api/errors")), link.url
+            allowed = ("${tracker_url:raw}/", f"{RUNBOOK_PATH}#", "https://www.twilio.com/docs/api/errors")
+            assert link.url.startswith(allowed), link.url
         used = set(re.findall(r"\$\{(\w+)", link.url))
         assert used <= variables[dashboard.uid] | BUILT_IN_VARIABLES, link.url
 
@@ -216,9 +220,94 @@ def test_dashboards_lead_to_each_other(dashboard: Dashboard) -> None:
 
 @each_dashboard
 def test_deploys_and_rebuilds_are_marked(dashboard: Dashboard) -> None:
-    """Every dashboard of curves marks them, so that a step can be laid to one; the audit has no use for them."""
+    """Every dashboard of curves marks them, and what people noted, so that a step can be laid to one; the audit has no use for them."""
     marked = {annotation.name for annotation in dashboard.annotations.list}
-    assert marked == (set() if dashboard.uid == "tracker-audit" else {"Deploys", "Rebuilds"})
+    assert marked == (set() if dashboard.uid == "tracker-audit" else {"Deploys", "Rebuilds", "Notes"})
+
+
+@each_panel
+def test_an_empty_panel_says_why(where: str, panel: Panel) -> None:
+    """Words of our own where there is no data: a night without traffic, or a week before the tracker was there."""
+    assert panel.field_config is not None
+    assert panel.field_config.defaults.no_value, where
+
+
+def test_a_comparison_with_last_week_says_when_there_is_none() -> None:
+    """The figure, and the columns of tables, have words for a week without data."""
+    by_title = dict(panels())
+    alone = by_title["Delivery / Against last week"].field_config
+    assert alone is not None
+    assert "week ago" in alone.defaults.no_value
+    for where, columns in {
+        "Delivery / Countries against the week before": {"Week before", "Change"},
+        "Errors / Top ten codes": {"Week before"},
+    }.items():
+        config = by_title[where].field_config
+        assert config is not None
+        said = {
+            override.matcher["options"]
+            for override in config.overrides
+            for one in override.properties
+            if one.id == "noValue"
+        }
+        assert columns <= said, where
+
+
+def test_counts_have_no_decimals() -> None:
+    """What is counted in whole things is shown so; no figure is shortened to thousands, which hides the last digits."""
+    counted = 0
+    for where, panel in panels():
+        assert panel.field_config is not None
+        looks = [(panel.field_config.defaults.unit, panel.field_config.defaults.decimals)]
+        for override in panel.field_config.overrides:
+            values = {one.id: one.value for one in override.properties}
+            looks.append((values.get("unit", ""), values.get("decimals")))
+        for unit, decimals in looks:
+            assert unit != "short", where
+            if unit in {COUNT, "suffix: events"}:
+                assert decimals == 0, where
+                counted += 1
+    assert counted > 20
+
+
+def test_counts_are_recognised_by_their_query() -> None:
+    """A figure that only adds up an increase, a gauge of events or of messages has the unit of counts."""
+    for where, panel in panels():
+        whole = [
+            one.expr
+            for one in panel.targets
+            if one.expr and re.match(r"sum\((increase|twilio_messages_open)\b", one.expr)
+        ]
+        if panel.type == "stat" and whole and "/" not in whole[0] and "usd" not in whole[0]:
+            assert panel.field_config is not None
+            assert panel.field_config.defaults.unit == COUNT, where
+
+
+@pytest.mark.parametrize("uid", ["tracker-delivery", "tracker-pipeline"])
+def test_firing_alerts_are_named_with_their_chapters(uid: str) -> None:
+    """A table below the first line lists them, but for the watchdog; the name leads to the runbook's page."""
+    (dashboard,) = [one for one in dashboards() if one.uid == uid]
+    (panel,) = [one for one in dashboard.panels if one.title == "Firing alerts"]
+    assert panel.grid_pos.y <= 8
+    (target,) = panel.targets
+    assert target.expr == 'ALERTS{alertstate="firing",service="tracker",severity!="none"}'
+    assert f"{RUNBOOK_PATH}#${{__value.raw}}" in [link.url for link in links(dashboard)]
+
+
+def test_quantiles_are_those_that_their_names_say() -> None:
+    """A series or a figure named 95% asks for the quantile 0.95."""
+    found = 0
+    for where, panel in panels():
+        for target in panel.targets:
+            name = re.match(r"(\d+)%", target.legend_format or panel.title)
+            quantiles = re.findall(r"histogram_quantile\(([\d.]+),", target.expr or "")
+            if "Median" in panel.title:
+                assert quantiles == ["0.5"], where
+            elif quantiles:
+                assert name is not None, where
+                assert quantiles == [f"{int(name[1]) / 100}"], where
+                found += 1
+    assert found >= 8
 
 
 def test_messages_and_codes_in_tables_are_links() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
@@ -44,6 +45,16 @@ INSERT INTO message_state (
 """
 
 
+COPY = """
+INSERT INTO message_state
+SELECT changed.*
+FROM message_state AS state
+CROSS JOIN LATERAL jsonb_populate_record(state, %s::jsonb) AS changed
+WHERE state.message_sid = %s
+"""
+"""Another message, as the seeded one but for the columns of a JSON object."""
+
+
 @pytest.fixture
 def seeded(connection: psycopg.Connection) -> psycopg.Connection:
     """A superuser's connection to a database with an hour of figures, the same hour a week before, and one message."""
@@ -64,6 +75,8 @@ def seeded(connection: psycopg.Connection) -> psycopg.Connection:
     for position, (status, code, second) in enumerate(said, start=1):
         at = START + timedelta(seconds=second)
         connection.execute(EVENT, (position, SID, status, code, at, at + timedelta(milliseconds=5)))
+    connection.execute("INSERT INTO annotations (happened_at, text) VALUES (%s, 'shop 4.2 deployed')", (START,))
+    connection.execute("INSERT INTO annotations (happened_at, text) VALUES (%s, 'of another day')", (START - week,))
     times = [START, START + timedelta(seconds=9), START, START + timedelta(seconds=9)]
     connection.execute(STATE, (SID, *times))
     return connection
@@ -126,6 +139,70 @@ def test_errors_of_a_country_add_up(reader: Reader) -> None:
         {"Country": "BR", "Code": "30003", "Messages": 15.0, "Share of the country's errors": 0.75},
         {"Country": "BR", "Code": "30007", "Messages": 5.0, "Share of the country's errors": 0.25},
     ]
+
+
+def test_marks_are_those_of_the_time_range(reader: Reader) -> None:
+    """What was noted for a moment in it, by that moment, on every dashboard of curves."""
+    for title in ("Delivery", "Errors", "Pipeline"):
+        (one,) = [one for one in sql(CHOSEN) if one.where == f"{title} / annotation Notes"]
+        assert rows(reader, one) == [{"time": START, "text": "shop 4.2 deployed"}]
+
+
+def test_messaging_services_are_told_apart(seeded: psycopg.Connection, reader: Reader) -> None:
+    """Of the chosen channels and the exact range; messages without a service are one row of their own."""
+    seeded.execute(
+        COUNTS.replace("'', %s", "'MG" + "b" * 32 + "', %s").encode(), (START, "sms", "US", "30003", 1, 3, 0, 3)
+    )
+    none, service = ask(reader, "Delivery by messaging service")
+    assert none == {
+        "Messaging service": "none",
+        "Finished": 103.0,
+        "Delivered": pytest.approx(83 / 103),
+        "Undelivered": 15.0,
+        "Failed": 5.0,
+        "Sent": 0.0,
+    }
+    assert service["Messaging service"] == "MG" + "b" * 32
+    assert (service["Finished"], service["Delivered"]) == (4.0, 0.25)
+
+
+def test_senders_are_told_apart(seeded: psycopg.Connection, reader: Reader) -> None:
+    """Each with its outcomes, those without one, and its most frequent code; inbound messages and other times are left out."""
+    said = [
+        ("sent", None, "+14155550199", 0),
+        ("delivered", None, "+14155550199", 0),
+        ("read", None, "+14155550199", 0),
+        ("failed", "30007", "+14155550199", 0),
+        ("undelivered", "30003", "+14155550199", 0),
+        ("undelivered", "30003", "+14155550199", 0),
+        ("undelivered", "30006", "Shop", 0),
+        ("received", None, "+5511987654321", 0),
+        ("delivered", None, "+14155550199", 2),
+    ]
+    for number, (status, code, sender, hours) in enumerate(said, start=1):
+        at = START + timedelta(hours=hours)
+        changes = {
+            "message_sid": f"SM{number:032x}",
+            "from_address": sender,
+            "status": status,
+            "error_code": code,
+            "first_received_at": at.isoformat(),
+        }
+        seeded.execute(COPY, (msgspec.json.encode(changes).decode(), SID))
+    ours, shop, unknown = ask(reader, "Delivery by sender")
+    assert ours == {
+        "Sender": "+14155550199",
+        "Channel": "sms",
+        "Messages": 6.0,
+        "Finished": 5.0,
+        "Delivered": 0.4,
+        "Undelivered": 2.0,
+        "Failed": 1.0,
+        "Without outcome": 1.0,
+        "Code": "30003",
+    }
+    assert (shop["Sender"], shop["Delivered"], shop["Code"]) == ("Shop", 0.0, "30006")
+    assert (unknown["Sender"], unknown["Delivered"]) == ("unknown", 1.0)
 
 
 def test_the_audit_shows_what_was_said_and_what_decides(reader: Reader) -> None:

@@ -13,12 +13,12 @@ from tests.serving import Tracker, starting_tracker, wait_until
 from tracker.database import keeper
 from tracker.database.keeper import DatabaseKeeper
 from tracker.errors import DatabaseUnavailableError, MigrationError
-from tracker.settings import Settings
+from tracker.settings import load_settings
 
 
 def keeper_of(database_url: str) -> DatabaseKeeper:
     """A keeper that has tried once, in vain."""
-    found = DatabaseKeeper(Settings(database_url=SecretStr(database_url)), migrates=True)
+    found = DatabaseKeeper(load_settings({"database_url": SecretStr(database_url)}), migrates=True)
     found.start()
     wait_until(lambda: found.failure is not None, "the first attempt")
     return found

@@ -52,8 +52,10 @@ def test_a_person_sees_state_events_and_reasons(database_url: str) -> None:
         f"message {SID}",
         "status undelivered, final",
         "error 30003 phone off or out of reach",
-        "why ◀ Position 4 decides, with undelivered: the carrier dates it more than 26 hours later, 2026-03-01 12:01 over "
-        "2026-02-28 10:00, which no difference of",
+        (
+            "why ◀ Position 4 decides, with undelivered: the carrier dates it more than 26 hours later, 2026-03-01 12:01 over "
+            "2026-02-28 10:00, which no difference of"
+        ),
         "route sms, +15557122661 to +15558675310",
         f"account {ACCOUNT}",
         "sent 2026-03-01 12:00:02.000 UTC, received",

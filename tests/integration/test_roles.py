@@ -34,6 +34,8 @@ MAY: dict[str, dict[Role, frozenset[str]]] = {
     "events": {SERVICE: READ, PROJECTOR: READ, READER: NOTHING},
     "quarantined_callbacks": {SERVICE: READ, PROJECTOR: NOTHING, READER: NOTHING},
     "quarantine_acceptances": {SERVICE: READ, PROJECTOR: NOTHING, READER: NOTHING},
+    # The service inserts into two columns only, which is no privilege on the table.
+    "annotations": {SERVICE: READ, PROJECTOR: NOTHING, READER: READ},
     **{table: {SERVICE: READ, PROJECTOR: CHANGE, READER: READ} for table in PROJECTION_TABLES},
 }
 

@@ -63,7 +63,10 @@ def firsts(log: psycopg.Connection[Any], status: str, *groups: str) -> list[tupl
     """When each message was first (by position) said to have a status, and its groups; counted by nothing of ours."""
     columns = "".join(f", {group}" for group in groups)
     return log.execute(
-        f"SELECT DISTINCT ON (account_sid, message_sid) received_at {columns} FROM events WHERE lower(trim(status)) = %s ORDER BY account_sid, message_sid, position".encode(),
+        (
+            f"SELECT DISTINCT ON (account_sid, message_sid) received_at {columns} FROM events"
+            " WHERE lower(trim(status)) = %s ORDER BY account_sid, message_sid, position"
+        ).encode(),
         [status],
     ).fetchall()  # fmt: skip
 

@@ -38,7 +38,7 @@ DATES = {
     "ISO 8601 of no day": ("2026-02-30T15:29:00Z", None),
     "ISO 8601 with text behind": ("2026-11-23T15:29:00Z;", None),
     "an offset that leaves the calendar": ("0001-01-01T00:00:00+14:00", None),
-    "ISO 8601": ("2026-11-23", None),
+    "a day alone": ("2026-11-23", None),
     "a sign": ("+611231529", None),
     "spaces": (" 611231529", None),
     "a newline behind": ("2611231529\n", None),

@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import combinations, permutations
 from random import Random
 from typing import Any
@@ -429,6 +429,21 @@ def test_an_earlier_event_can_make_a_date_credible() -> None:
     assert (message.status, message.decided_by, message.error_code) == ("undelivered", 2, "30003")
     assert [step.kind.effect for step in steps] == ["decided", "late", "corrected"]
     assert (steps[-1].kind.status_before, steps[-1].kind.status_after) == ("delivered", "undelivered")
+
+
+def test_the_readmes_example_holds() -> None:
+    """projections/README.md works the rule out for two reports, one of them dated in India."""
+    failure = say(1, "undelivered", "30003", "2611242053", received_at=datetime(2026, 11, 24, 15, 25, tzinfo=UTC))
+    receipt = say(2, "delivered", None, "2611241524", received_at=datetime(2026, 11, 24, 15, 26, tzinfo=UTC))
+    earlier = receipt._replace(raw_dlr_done_date="2611231524")
+    undated = receipt._replace(position=3, raw_dlr_done_date=None)
+    for history, status in (
+        ([failure, receipt], "delivered"),
+        ([failure, earlier], "undelivered"),
+        ([failure, earlier, undated], "delivered"),
+    ):
+        assert {state_of(order)["status"] for order in permutations(history)} == {status}
+        assert state_of(history)["has_conflict"]
 
 
 TRICKY = (

@@ -10,7 +10,6 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from tracker.twilio import signature as signature_module
 from tracker.twilio.form import signed_text
 from tracker.twilio.signature import (
     Algorithm,
@@ -18,7 +17,6 @@ from tracker.twilio.signature import (
     body_hash_agrees,
     fingerprint,
     is_signature,
-    origin_forms,
     token_key,
     url_forms,
     verify,
@@ -183,15 +181,6 @@ def test_there_are_cases_of_seven_languages() -> None:
     """An emptied file would pass every case in it."""
     assert len(LIBRARY_CASES) == 54
     assert {case["valid"] for case in LIBRARY_CASES} == {True, False}
-
-
-def test_long_origins_are_not_cached() -> None:
-    """Anyone can send any Host; the forms are the same."""
-    cached = signature_module._origin_forms.cache_info().currsize
-    for number in range(100):
-        host = f"{number:0400}"
-        assert origin_forms(f"https://{host}") == (f"https://{host}", f"https://{host}:443")
-    assert signature_module._origin_forms.cache_info().currsize == cached
 
 
 def test_half_a_surrogate_pair_is_refused_and_does_not_raise() -> None:

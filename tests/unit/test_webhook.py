@@ -49,7 +49,7 @@ class Receiver:
         self.store = FakeStore()
         self.stats = stats
         keyring = Keyring({ACCOUNT_SID: [TOKEN, "older"]}, ACCOUNT_SID)
-        self.webhook = Webhook(Appender(self.store), keyring, PublicUrl(BASE_URL, ()), stats)
+        self.webhook = Webhook(Appender(self.store), keyring, PublicUrl([BASE_URL]), stats)
 
     def check(self, body: bytes, query: bytes = b"", headers: dict[bytes, bytes] | None = None) -> str | None:
         """Check a forged request; the result that is counted, None when it verifies."""

@@ -1,6 +1,7 @@
 """``tracker project``: keep the projections, in a process of its own."""
 
 import rich_click as click
+import structlog
 
 from projections.process import catch_up, project
 from tracker.commands.project_status import show_status
@@ -9,6 +10,8 @@ from tracker.database.embedded import open_database
 from tracker.processes import end_with_parent, give_way, instance_id
 from tracker.settings import Settings, load_settings
 from tracker.stop_signals import StopSignals
+
+_log = structlog.get_logger()
 
 
 @click.command("project")
@@ -40,6 +43,6 @@ def _project(settings: Settings, *, once: bool) -> None:
         if not once:
             # Whoever posts a callback waits for an answer; for the projections nobody does.
             give_way()
-            project(info, server, stop)
+            project(info, server, stop, on_active=lambda: _log.info("projector.ready"))
         elif not catch_up(info, server):
             click.echo("Another projector is active and takes everything in.", err=True)

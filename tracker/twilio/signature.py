@@ -23,9 +23,6 @@ _SHAPE: Final = re.compile(rb"[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}=")
 
 _LENGTHS: Final[dict[Algorithm, int]] = {"sha1": 28, "sha256": 44}
 
-_MAX_CACHED_ORIGIN: Final = 300
-"""Characters; a host name has at most 253."""
-
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -107,16 +104,12 @@ def _split_target(url: str) -> tuple[str, str]:
     return url[:cut], url[cut:]
 
 
+@lru_cache(maxsize=256)
 def origin_forms(origin: str) -> tuple[str, ...]:
     """``url_forms`` of the part before the path, such as ``https://example.com:8443``. A port that is no port stays as it is.
 
-    Only short origins are cached, because anyone can send any Host.
+    Cached: call it with configured or loopback origins only, never with what a client chose.
     """
-    return (_origin_forms if len(origin) <= _MAX_CACHED_ORIGIN else _origin_forms.__wrapped__)(origin)
-
-
-@lru_cache(maxsize=256)
-def _origin_forms(origin: str) -> tuple[str, ...]:
     scheme, _, authority = origin.partition("://")
     userinfo, at, host_port = authority.rpartition("@")
     host, colon, port = host_port.rpartition(":")

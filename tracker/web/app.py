@@ -13,6 +13,7 @@ from tracker.database.bounded import BoundedConnection
 from tracker.database.connections import Role, conninfo
 from tracker.settings import Settings, effective_account
 from tracker.twilio.keyring import Keyring, SharedKey
+from tracker.web.annotations_api import annotations_router
 from tracker.web.api import api_router
 from tracker.web.documentation import openapi_config
 from tracker.web.head import HeadRequests
@@ -84,6 +85,7 @@ def create_app(runtime: Runtime) -> Application:
             api_router(settings),
             stats_router(settings),
             quarantine_router(settings),
+            annotations_router(settings),
             pages_router(settings),
         ],
         dependencies={

@@ -89,8 +89,10 @@ def _complaint(item: dict[str, str]) -> str:
 
 
 def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """The problems that a handler may answer with, for the OpenAPI document."""
-    return {status: _specification(status) for status in statuses}
+    """The problems that a handler may answer with, for the OpenAPI document. Where a token may be missing (401), a server without a
+    token may refuse a request from elsewhere (403)."""
+    refused = (HTTPStatus.FORBIDDEN,) if HTTPStatus.UNAUTHORIZED in statuses else ()
+    return {int(status): _specification(status) for status in (*statuses, *refused)}
 
 
 _DETAILS: Final = {
@@ -102,11 +104,17 @@ _DETAILS: Final = {
         "The bearer token is missing or wrong; only where the server has one.",
         "Send the token of TRACKER_API_TOKEN as “Authorization: Bearer …”.",
     ),
+    403: (
+        "The request is not from this machine; only where the server has no token.",
+        "Without an API token this server answers on this machine only. Set TRACKER_API_TOKEN.",
+    ),
     404: ("Nothing is known of this message.", "Nothing is known of SM0123456789abcdef0123456789abcdef."),
     409: (
         "Several accounts have a message of this SID.",
         "Several accounts, AC…1, AC…2, have a message SM…: name one of them as account_sid.",
     ),
+    413: ("The body is too large.", "Request Entity Too Large"),
+    415: ("The body is not declared as JSON.", "Send the annotation as application/json."),
     503: ("The database is away.", "The database cannot be reached. Try again in a few seconds."),
 }
 

@@ -1,6 +1,7 @@
 """uvicorn's server, with connections that are watched over and a stop that loses nothing and ends in time."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -40,6 +41,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._watch = state.watch
         self.server_state = state
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, and log that callbacks are accepted from now on."""
+        await super().startup(sockets)
+        if self.started:
+            _log.info("server.ready", accepts="status callbacks", pid=os.getpid())
 
     async def on_tick(self, counter: int) -> bool:
         """As in uvicorn, and the sweep."""
