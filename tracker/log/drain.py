@@ -122,6 +122,9 @@ class Drain:
         return False
 
     async def _drain_all(self) -> None:
+        if self._leftovers is not None:
+            # Before the database is needed: that a spool was damaged is to be seen while it is away, too.
+            await self._leftovers.count_kept()
         answered_in = None
         if self._database.is_away or not self._has_tried:
             # A journal that is empty would not tell.

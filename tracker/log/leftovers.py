@@ -87,7 +87,6 @@ class Leftovers:
 
     async def damaged(self) -> list[Path]:
         """Files that were set aside, of living workers too, and not read yet; oldest first."""
-        await self.count_kept()
         found = await asyncio.to_thread(damaged_files, self._directory)
         return [path for path in found if not self._rests(path.name)]
 

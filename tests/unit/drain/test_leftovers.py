@@ -182,3 +182,15 @@ async def test_a_damaged_file_is_salvaged_and_kept(setting: Setting) -> None:
     assert len(stored) > 120
     assert events[5].event_id not in stored
     assert setting.journal.size.refused == 1
+
+
+async def test_damaged_files_are_counted_while_the_database_is_away(setting: Setting) -> None:
+    """An operator sees that there is one long before it can be read into the log; and no longer when it was moved away."""
+    path = setting.spool("worker-5.sqlite.damaged-1", new_events(3))
+    setting.store.is_away = True
+    setting.drain.start()
+    await until(lambda: setting.leftovers.kept == 1)
+    for each in (path, *path.parent.glob(f"{path.name}-*")):
+        each.unlink()
+    await until(lambda: setting.leftovers.kept == 0)
+    assert setting.store.stored == {}
