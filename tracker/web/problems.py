@@ -99,8 +99,10 @@ EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
 
 
 def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """The problems that a handler may answer with, for the OpenAPI document."""
-    return {status: _specification(status) for status in statuses}
+    """The problems that a handler may answer with, for the OpenAPI document. Where a token may be missing (401), a server without a
+    token may refuse a request from elsewhere (403)."""
+    refused = (HTTPStatus.FORBIDDEN,) if HTTPStatus.UNAUTHORIZED in statuses else ()
+    return {int(status): _specification(status) for status in (*statuses, *refused)}
 
 
 _DETAILS: Final = {
@@ -111,6 +113,10 @@ _DETAILS: Final = {
     401: (
         "The bearer token is missing or wrong; only where the server has one.",
         "Send the token of TRACKER_API_TOKEN as “Authorization: Bearer …”.",
+    ),
+    403: (
+        "The request is not from this machine; only where the server has no token.",
+        "Without an API token this server answers on this machine only. Set TRACKER_API_TOKEN.",
     ),
     404: ("Nothing is known of this message.", "Nothing is known of SM0123456789abcdef0123456789abcdef."),
     503: ("The database is away.", "The database cannot be reached. Try again in a few seconds."),
