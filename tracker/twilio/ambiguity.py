@@ -97,7 +97,7 @@ def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: 
 
 def _may_hide_name(params: Mapping[str, str], signed: str) -> bool:
     """Whether a long read name can occur outside of the names, all of which are known. A quick test: False is sure."""
-    return sum(map(signed.count, _FRAGMENTS)) != sum([_FRAGMENTS_WITHIN[name] for name in params])
+    return sum(map(signed.count, _FRAGMENTS)) != sum(map(_FRAGMENTS_WITHIN.__getitem__, params))
 
 
 def _hides_name(spans: "_Spans", params: Mapping[str, str], signed: str) -> bool:
