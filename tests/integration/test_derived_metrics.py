@@ -195,7 +195,7 @@ async def test_before_the_first_event(database_url: str, pool: Pool, tmp_path: P
     assert [sample.value for sample in families["twilio_failed_message_fees_usd"].samples] == [0]
     codes = {sample.labels["error_code"]: sample.labels for sample in families["tracker_error_code_info"].samples}
     assert codes.keys() == {entry.code for entry in all_codes()}
-    assert codes["30003"]["fault"] == "recipient" or codes["30003"]["label"]
+    assert (codes["30003"]["fault"], codes["30003"]["label"]) == ("recipient", "phone off or out of reach")
     rebuilds = {sample.labels["projection"]: sample.value for sample in families["tracker_projection_rebuilds"].samples}
     assert rebuilds == dict.fromkeys((projection.name for projection in PROJECTIONS), 0)
 

@@ -59,7 +59,7 @@ def test_the_example_works(database_url: str, connection: psycopg.Connection[Any
     expected = connection.execute(
         """
         SELECT (received_at AT TIME ZONE 'UTC')::date, CASE WHEN status = 'teleported' THEN 'other' ELSE status END, count(*)
-        FROM (SELECT DISTINCT ON (message_sid, status) received_at, status FROM events ORDER BY message_sid, status, position) AS first
+        FROM (SELECT DISTINCT ON (account_sid, message_sid, status) received_at, status FROM events ORDER BY account_sid, message_sid, status, position) AS first
         GROUP BY 1, 2 ORDER BY 1, 2
         """
     ).fetchall()

@@ -29,7 +29,7 @@ class Renamed:
     name = "metric_counters"
     tables = ("metric_counters",)
 
-    def __init__(self, version: int = 1) -> None:
+    def __init__(self, version: int = METRIC_COUNTERS.version) -> None:
         self.version = version
 
     def fold(self, batch: Batch) -> Any:
@@ -206,11 +206,11 @@ def test_rows_of_another_version_are_not_touched(
     run(as_projector, PROJECTIONS)
     before = dump(connection, METRIC_COUNTERS)
     append(database_url, traffic(6, 20, 1001))
-    run(as_projector, [*Others, Renamed(version=2)])
+    run(as_projector, [*Others, Renamed(version=METRIC_COUNTERS.version + 1)])
     position, _, reason = checkpoints(connection)["metric_counters"]
     assert dump(connection, METRIC_COUNTERS) == before
     assert position < head(connection)
-    assert reason == "its rows are of version 1, the program's is 2: tracker rebuild metric_counters"
+    assert reason == "its rows are of version 2, the program's is 3: tracker rebuild metric_counters"
     assert checkpoints(connection)["message_state"] == (head(connection), None, None)
 
 
@@ -229,7 +229,7 @@ def test_one_runner_is_active(database_url: str, connection: psycopg.Connection[
 
 MOVES: dict[str, str] = {
     "by another runner": "UPDATE projections SET position = position + 1 WHERE name = 'message_state'",
-    "by a rebuild to another version": "UPDATE projections SET version = 2 WHERE name = 'message_state'",
+    "by a rebuild to another version": "UPDATE projections SET version = version + 1 WHERE name = 'message_state'",
 }
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.message import Key, Message, Said, fold
+from projections.runner import contiguous
 from projections.transitions import Messages, Transition
 from tests.histories import ACCOUNTS, NOON, histories, say
 
@@ -157,3 +159,19 @@ def test_an_empty_batch_changes_nothing() -> None:
     messages = Messages(7, log.load)
     batch = messages.advance([])
     assert (list(batch.transitions), list(batch.messages), messages.position, log.asked) == ([], [], 7, [])
+
+
+@pytest.mark.parametrize(
+    ("positions", "after", "expected"),
+    [
+        ([4, 5, 6], 3, [4, 5, 6]),
+        ([4, 5, 7], 3, [4, 5]),
+        ([5, 6], 3, []),
+        ([4, 6, 7, 8], 3, [4]),
+        ([], 3, []),
+    ],
+)
+def test_a_gap_in_the_log_means_wait(positions: list[int], after: int, expected: list[int]) -> None:
+    """A reader gets what follows its position without a gap, and nothing behind one."""
+    found = contiguous([say(position, "sent") for position in positions], after)
+    assert [said.position for said in found] == expected

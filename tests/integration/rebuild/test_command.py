@@ -29,16 +29,16 @@ def tracker(database_url: str, tmp_path: Path, *arguments: str) -> "subprocess.C
 def test_the_command_rebuilds(projected: str, connection: psycopg.Connection[Any], tmp_path: Path) -> None:
     """All projections by default; what differed is said, and cut short where it is a phone number; the exit code is 0."""
     connection.execute(
-        "UPDATE message_state SET status = 'lost', to_address = '+14155550123' WHERE message_sid = (SELECT min(message_sid) FROM message_state)"
+        "UPDATE message_state SET status = 'lost', to_address = '+14155550123' WHERE decided_by = (SELECT min(decided_by) FROM message_state)"
     )
     done = tracker(projected, tmp_path, "rebuild")
     assert done.returncode == 0, done.stderr
-    assert "message_state: version 1, position" in done.stdout
+    assert "message_state: version 2, position" in done.stdout
     assert "1 rows DIFFER; switched" in done.stdout
     assert "status lost → " in done.stdout
     assert "+1415…" in done.stdout
     assert "5550123" not in done.stdout + done.stderr
-    assert "metric_counters: version 1" in done.stdout
+    assert "metric_counters: version 2" in done.stdout
     assert connection.execute("SELECT count(*) FROM projections WHERE rebuilds = 1").fetchone() == (3,)
     assert connection.execute("SELECT count(*) FROM message_state WHERE status = 'lost'").fetchone() == (0,)
 

@@ -25,7 +25,7 @@ class NewVersion:
     """``metric_counters`` as a later program would have it: it counts in dozens."""
 
     name = "metric_counters"
-    version = 2
+    version = METRIC_COUNTERS.version + 1
     tables = ("metric_counters",)
 
     def fold(self, batch: Batch) -> Any:
@@ -65,15 +65,62 @@ def test_a_new_version_is_brought_up_by_a_rebuild(
         wait_until(lambda: connection.execute(reason).fetchone(), "the projection to stop")
         append(projected, traffic(4, 20, 1001))
         [result] = rebuild(as_owner, [NewVersion()])
-        assert (result.version, result.live_version) == (2, 1)
+        assert (result.version, result.live_version) == (NewVersion.version, METRIC_COUNTERS.version)
         assert result.live_position != result.position
         assert result.rows > 0
         append(projected, traffic(4, 20, 2001))
         wait_projected(connection)
     assert connection.execute(
         "SELECT version, failed_reason FROM projections WHERE name = 'metric_counters'"
-    ).fetchone() == (2, None)
-    assert connection.execute("SELECT position FROM log_head").fetchone() == (events_counted(connection) * 12,)
+    ).fetchone() == (NewVersion.version, None)
+    outbound = "SELECT count(*) FROM events WHERE status NOT IN ('receiving', 'received')"
+    assert connection.execute(outbound).fetchone() == (events_counted(connection) * 12,)
+
+
+def test_rows_of_the_first_version_are_rebuilt_and_the_differences_listed(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str
+) -> None:
+    """Rows as the first version left them: without what it did not know, and one decided by its rule. The report has both kinds."""
+    after = dump(connection)
+    connection.execute(
+        "UPDATE message_state SET has_conflict = FALSE, error_codes_seen = '{}', error_codes_truncated = FALSE, error_message = NULL,"
+        " effects_seen = 0"
+    )
+    key = connection.execute(
+        "UPDATE message_state SET status = 'undelivered', error_code = '1'"
+        " WHERE (account_sid, message_sid) = (SELECT account_sid, message_sid FROM message_state"
+        " WHERE status = 'delivered' AND NOT has_conflict ORDER BY 1, 2 LIMIT 1) RETURNING account_sid, message_sid"
+    ).fetchone()
+    connection.execute("UPDATE projections SET version = 1")
+    [result, *_] = rebuild(as_owner)
+    [table] = result.tables
+    assert (result.version, result.live_version) == (MESSAGE_STATE.version, 1)
+    assert table.different == table.columns["effects_seen"] == len(after["message_state"])
+    assert table.columns["status"] == 1
+    [rarest] = [kind for kind in table.kinds if "status" in kind.split(", ")]
+    assert table.kinds[rarest] == 1
+    [example] = [
+        example for example in table.examples if tuple(example.key.values()) == key and "status" in (example.old or {})
+    ]
+    assert (example.old or {})["status"] == "undelivered"
+    assert (example.new or {})["status"] == "delivered"
+    assert dump(connection) == after
+
+
+def test_an_interrupted_rebuild_of_another_version_begins_anew(
+    projected: str, connection: psycopg.Connection[Any], as_owner: str
+) -> None:
+    """What one version filled is of no use to the next: it begins before the first event, with empty tables."""
+    with rebuilding(as_owner, [METRIC_COUNTERS], lambda *_: None) as work:
+        work.begin()
+        work.fill()
+        assert work.begin() > 0
+    with rebuilding(as_owner, [NewVersion()], lambda *_: None) as work:
+        assert work.begin() == 0
+        assert connection.execute("SELECT count(*) FROM rebuild.metric_counters").fetchone() == (0,)
+        assert connection.execute("SELECT version, position FROM rebuild.projections").fetchall() == [
+            (NewVersion.version, 0)
+        ]
 
 
 def test_the_old_program_does_not_write_on_new_rows(
@@ -94,7 +141,7 @@ def test_the_old_program_does_not_write_on_new_rows(
             "the others to go on",
         )
     assert connection.execute(stopped).fetchone() == (
-        "its rows are of version 2, the program's is 1: tracker rebuild metric_counters",
+        f"its rows are of version {NewVersion.version}, the program's is {METRIC_COUNTERS.version}: tracker rebuild metric_counters",
     )
     assert events_counted(connection) == counted
 
@@ -102,7 +149,9 @@ def test_the_old_program_does_not_write_on_new_rows(
 def test_the_old_program_does_not_rebuild_new_rows(projected: str, as_owner: str) -> None:
     """That would be a way back, which nobody asked for."""
     rebuild(as_owner, [NewVersion()])
-    with pytest.raises(RebuildError, match="of version 2, this program's is 1"):
+    with pytest.raises(
+        RebuildError, match=f"of version {NewVersion.version}, this program's is {METRIC_COUNTERS.version}"
+    ):
         rebuild(as_owner)
 
 
