@@ -20,7 +20,7 @@ SELECT
             AND pg_locks.granted
             AND NOT (holder.application_name = 'tracker-projector' AND pg_has_role(holder.usesysid, 'tracker_projector', 'MEMBER'))
     ) AS runner_lock_held,
-    current_setting('tracker.embedded', TRUE) IS DISTINCT FROM 'on' AND (
+    coalesce(current_setting('tracker.embedded', TRUE), '') <> 'on' AND (
         pg_has_role(session_user, 'tracker_writer', 'MEMBER')
         OR pg_has_role(session_user, (SELECT pg_class.relowner FROM pg_class WHERE pg_class.oid = 'events'::regclass), 'MEMBER')
     ) AS login_is_superuser
