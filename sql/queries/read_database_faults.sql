@@ -10,7 +10,7 @@ SELECT
     EXISTS (SELECT FROM projections WHERE is_in_log(projections.position, projections.event_id) IS FALSE) AS log_rewound,
     EXISTS (
         SELECT FROM pg_locks
-        INNER JOIN pg_stat_activity AS holder ON holder.pid = pg_locks.pid
+        INNER JOIN pg_stat_activity AS holder ON pg_locks.pid = holder.pid
         WHERE
             pg_locks.locktype = 'advisory'
             AND pg_locks.database = (SELECT pg_database.oid FROM pg_database WHERE pg_database.datname = current_database())
