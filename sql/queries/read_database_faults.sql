@@ -10,7 +10,7 @@ SELECT
     EXISTS (SELECT FROM projections WHERE is_in_log(projections.position, projections.event_id) IS FALSE) AS log_rewound,
     EXISTS (
         SELECT FROM pg_locks
-        INNER JOIN pg_stat_activity AS holder ON holder.pid = pg_locks.pid
+        INNER JOIN pg_stat_activity AS holder ON pg_locks.pid = holder.pid
         WHERE
             pg_locks.locktype = 'advisory'
             AND pg_locks.database = (SELECT pg_database.oid FROM pg_database WHERE pg_database.datname = current_database())
@@ -20,7 +20,7 @@ SELECT
             AND pg_locks.granted
             AND NOT (holder.application_name = 'tracker-projector' AND pg_has_role(holder.usesysid, 'tracker_projector', 'MEMBER'))
     ) AS runner_lock_held,
-    current_setting('tracker.embedded', TRUE) IS DISTINCT FROM 'on' AND (
+    coalesce(current_setting('tracker.embedded', TRUE), '') <> 'on' AND (
         pg_has_role(session_user, 'tracker_writer', 'MEMBER')
         OR pg_has_role(session_user, (SELECT pg_class.relowner FROM pg_class WHERE pg_class.oid = 'events'::regclass), 'MEMBER')
     ) AS login_is_superuser
