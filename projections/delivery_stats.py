@@ -20,8 +20,8 @@ from projections.latency_digest import bucket_of
 from projections.projection import Connection
 from projections.reached import completes_delivery, latency_of, reached_by
 from projections.transitions import Batch, Likeness, Transition
-from tracker.database.queries import query
-from tracker.log.packing import PackedArray, pack_datetimes, pack_int8, pack_text
+from tracker.postgres.binary_arrays import PackedArray, pack_datetimes, pack_int8, pack_text
+from tracker.postgres.sql_files import query
 from tracker.twilio.statuses import direction_of
 
 CountName = Literal["messages", "sent", "delivered", "undelivered", "failed", "read", "errors", "corrected"]

@@ -28,8 +28,8 @@ from projections.labels import channel_label, country_label, status_label
 from projections.projection import Connection
 from projections.reached import completes_delivery, latency_of, reached_by
 from projections.transitions import Batch, Likeness, Transition
-from tracker.database.queries import query
-from tracker.log.packing import pack_datetimes, pack_int8, pack_text
+from tracker.postgres.binary_arrays import pack_datetimes, pack_int8, pack_text
+from tracker.postgres.sql_files import query
 from tracker.twilio.error_codes import FAILED_FEE_USD, failed_fee_applies, metric_label
 from tracker.twilio.statuses import FINAL, direction_of
 

@@ -27,9 +27,9 @@ from projections.runner import explain, read_events
 from projections.session import rebuild_session
 from projections.shares import MANY_EVENTS, Shares, sharing, usual_shares
 from projections.writing import OnBatch, write
-from tracker.database.queries import query
 from tracker.errors import DatabaseUnavailableError, LogHeadMissingError, MigrationError, RebuildError
 from tracker.garbage import rare_collections
+from tracker.postgres.sql_files import query
 
 _log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from typing import Literal
 import psycopg
 
 from projections.projection import Connection
-from tracker.database.queries import query
-from tracker.log.packing import register_packed_arrays
+from tracker.postgres.binary_arrays import register_packed_arrays
+from tracker.postgres.sql_files import query
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 
 from projections.projection import Projection
 from projections.runner import RUNNER_LOCK
-from tracker.database.queries import query
 from tracker.errors import LogHeadMissingError
+from tracker.postgres.sql_files import query
 
 BEHIND_SECONDS: Final = 10.0
 """A projection that has left an event waiting for longer is behind, not just busy."""

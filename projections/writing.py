@@ -5,8 +5,8 @@ from typing import Any
 
 from projections.projection import Connection, Projection
 from projections.runner import explain, is_poison
-from tracker.database.queries import query
 from tracker.errors import RebuildError
+from tracker.postgres.sql_files import query
 
 OnBatch = Callable[[int, int], object]
 """Told how many events a batch had and the position after it, when the batch is committed."""

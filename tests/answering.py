@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.testing import TestClient
 from psycopg_pool import AsyncConnectionPool
 
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings, load_settings
 from tracker.web.annotations_api import annotations_router
 from tracker.web.api import api_router

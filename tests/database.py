@@ -23,10 +23,10 @@ from psycopg import sql
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.docker_client import DockerClient
 
-from tracker.database.embedded import EmbeddedServer, exclusively
-from tracker.database.migrations import migrate
-from tracker.database.postmaster import end_orphans
-from tracker.database.system_user import BELONGS_TO, STATE, is_root
+from tracker.postgres.embedded.postmaster import end_orphans
+from tracker.postgres.embedded.server import EmbeddedServer, exclusively
+from tracker.postgres.embedded.system_user import BELONGS_TO, STATE, is_root
+from tracker.postgres.migrations import migrate
 
 URL_VARIABLE = "TRACKER_TEST_DATABASE_URL"
 """A server for the tests. Its user must be a superuser; its databases are left alone and new ones are made beside them."""

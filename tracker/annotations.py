@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 from psycopg.rows import TupleRow, class_row
 
-from tracker.database.queries import query
+from tracker.postgres.sql_files import query
 
 MAX_TEXT: Final = 200
 """Characters of an annotation; a constraint of the table repeats it."""

@@ -17,9 +17,9 @@ from typing import Final
 import structlog
 
 from tracker.children import Child
-from tracker.database.embedded import exclusively
 from tracker.database.keeper import DatabaseKeeper
 from tracker.errors import TrackerError
+from tracker.postgres.embedded.server import exclusively
 from tracker.processes import INSTANCE_ID, PARENT_PIPE, environment_without_secrets, instance_id
 from tracker.settings import Settings
 from tracker.stop_signals import URGENT_SIGNALS, StopSignals

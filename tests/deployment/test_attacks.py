@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from tests.new_events import new_event, new_events, quarantined, uuid_of
-from tracker.database.connections import Role, conninfo
-from tracker.database.queries import query
 from tracker.log.event import NewEvent
-from tracker.log.packing import PackedArray, pack_text, register_packed_arrays
 from tracker.log.store import EventStore, event_columns
+from tracker.postgres.binary_arrays import PackedArray, pack_text, register_packed_arrays
+from tracker.postgres.roles import Role, conninfo
+from tracker.postgres.sql_files import query
 
 ROW = (
     "(position, event_id, source, message_sid, status, channel, received_at, recorded_at, body, url, signature, key_id)"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.compose import ROOT, VARIABLE, compose_text, example_environment, read_compose
-from tracker.database.embedded import LOCALE_OPTIONS
+from tracker.postgres.embedded.server import LOCALE_OPTIONS
 from tracker.web.connections import MAX_HELD_BYTES
 
 COMPOSE = read_compose()

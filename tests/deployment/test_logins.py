@@ -5,8 +5,8 @@ import pytest
 from psycopg import sql
 
 from tests.deployment.conftest import LOGINS
-from tracker.database.connections import Role, conninfo
-from tracker.database.migrations import pending_migrations
+from tracker.postgres.migrations import pending_migrations
+from tracker.postgres.roles import Role, conninfo
 
 
 def test_the_passwords_are_the_secrets(superuser_url: str) -> None:

@@ -11,7 +11,7 @@ from tests.counting import assert_exact
 from tests.durability.ledger import Ledger, Saying
 from tests.durability.life_cycles import outcome
 from tests.serving import Tracker, wait_until
-from tracker.database.queries import query
+from tracker.postgres.sql_files import query
 
 BOUND = 1.0
 """Seconds from the database's last answer to the first spooled one."""

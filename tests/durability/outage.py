@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from tests.database import own_directory
-from tracker.database.embedded import EmbeddedServer
+from tracker.postgres.embedded.server import EmbeddedServer
 
 
 class FragileServer:

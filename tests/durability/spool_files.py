@@ -7,9 +7,9 @@ from uuid import UUID
 import psycopg
 
 from tests.serving import callback
-from tracker.database.queries import query
 from tracker.log.event import NewEvent
 from tracker.log.spool import Spool
+from tracker.postgres.sql_files import query
 
 
 def stored(database_url: str) -> list[tuple[int, UUID]]:

@@ -20,7 +20,7 @@ from tests.serving import (
     starting_tracker,
     wait_until,
 )
-from tracker.database.embedded import EmbeddedServer
+from tracker.postgres.embedded.server import EmbeddedServer
 
 API_TOKEN = "b5c0b187fe309af0f4d35982fd961d7e"  # of nobody's tracker
 SHARED_SECRET = "6d0d3cf5c1d2b8f0a1e4c7d9"  # of nobody's account

@@ -14,7 +14,7 @@ from tests.durability.accounting import assert_bounded
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
 from tests.serving import Tracker, running_tracker, wait_until
-from tracker.database.embedded import running_url
+from tracker.postgres.embedded.server import running_url
 
 ROUNDS = [
     3,

@@ -15,8 +15,8 @@ import pytest
 
 from tests.durability.outage import fragile_server
 from tests.serving import Tracker, running_tracker, starting_tracker, wait_until
-from tracker.database.embedded import EmbeddedServer, running_url
-from tracker.database.migrations import APPLICATION, MIGRATION_LOCK
+from tracker.postgres.embedded.server import EmbeddedServer, running_url
+from tracker.postgres.migrations import APPLICATION, MIGRATION_LOCK
 from tracker.serve import STOP_SECONDS
 
 GRACE = 5.0

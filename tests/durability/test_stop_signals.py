@@ -18,7 +18,7 @@ import pytest
 
 from tests.durability.load import under_load
 from tests.serving import ACCOUNT_SID, TOKEN, Tracker, bare_environment, running_tracker, wait_until
-from tracker.database.embedded import EmbeddedServer
+from tracker.postgres.embedded.server import EmbeddedServer
 from tracker.serve import STOP_SECONDS, WORKER_SECONDS
 
 BOTH = (signal.SIGTERM, signal.SIGINT)

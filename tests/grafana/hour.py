@@ -21,7 +21,7 @@ import psycopg
 
 from tests.grafana.prometheus import Prometheus, running_prometheus
 from tests.serving import ACCOUNT_SID, TOKEN, Tracker, callback, message_sid, running_tracker, wait_until
-from tracker.database.embedded import running_url
+from tracker.postgres.embedded.server import running_url
 
 NUMBERS: Final = {"US": "+12015550123", "GB": "+447400123456", "BR": "+5511961234567"}
 """A recipient in each country that has traffic."""

@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 from tests.answering import answering
 from tracker.annotations import MAX_TEXT
 from tracker.commands.annotate import command
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 AT = "2026-03-01T12:00:00Z"
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)

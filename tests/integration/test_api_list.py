@@ -14,8 +14,8 @@ from litestar.testing import TestClient
 from tests.answering import answering
 from tests.database import PostgresForTests
 from tests.story import ACCOUNT, append, at, event, project
-from tracker.database.connections import Role, conninfo
-from tracker.database.queries import query
+from tracker.postgres.roles import Role, conninfo
+from tracker.postgres.sql_files import query
 
 SUBACCOUNT = "AC" + "b" * 32
 MESSAGES = 4000

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 
 @pytest.mark.parametrize("role", Role)

@@ -20,7 +20,7 @@ from tests.projector import become_active, is_active, projecting, wait_projected
 from tests.serving import wait_until
 from tests.story import append
 from tests.traffic import traffic
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 
 def as_projector(database_url: str) -> str:

@@ -16,7 +16,7 @@ from docker.errors import DockerException, ImageNotFound
 
 import tests.database
 from tests.database import URL_VARIABLE, PostgresForTests, docker_url, own_directory, running_server
-from tracker.database.queries import SQL_DIR
+from tracker.postgres.sql_files import SQL_DIR
 
 
 def databases(url: str) -> set[str]:

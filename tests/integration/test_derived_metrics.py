@@ -20,7 +20,7 @@ from tests.counting import log_counts
 from tests.projector import become_active
 from tests.story import append_async
 from tests.traffic import traffic
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 from tracker.twilio.error_codes import all_codes
 from tracker.web.metrics import Metrics, Pool
 from tracker.web.stats import WebStats

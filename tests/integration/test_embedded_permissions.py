@@ -17,9 +17,9 @@ import pytest
 
 from tests.serving import bare_environment
 from tracker.database import system_user, wheel
-from tracker.database.embedded import EmbeddedServer, make_data_directory
-from tracker.database.system_user import find_or_make_user, make_private_directory, reachable_programs
 from tracker.errors import EmbeddedServerError
+from tracker.postgres.embedded.server import EmbeddedServer, make_data_directory
+from tracker.postgres.embedded.system_user import find_or_make_user, make_private_directory, reachable_programs
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="it is about servers that root starts")
 

@@ -17,8 +17,10 @@ import pytest
 
 from tests.database import own_directory
 from tests.serving import wait_until
-from tracker.database import embedded
-from tracker.database.embedded import (
+from tracker.errors import EmbeddedServerError, NoDatabaseError
+from tracker.postgres.embedded import server as embedded
+from tracker.postgres.embedded.postmaster import end_orphans
+from tracker.postgres.embedded.server import (
     INITIALISED,
     EmbeddedServer,
     exclusively,
@@ -26,8 +28,6 @@ from tracker.database.embedded import (
     open_database,
     running_url,
 )
-from tracker.database.postmaster import end_orphans
-from tracker.errors import EmbeddedServerError, NoDatabaseError
 
 BUSY = "SELECT count(*) FROM generate_series(1, 1000000000)"
 """A statement that computes for minutes without looking up."""
@@ -346,7 +346,7 @@ def test_a_broken_cluster_is_an_error_with_the_log(data_dir: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from tracker.database.embedded import exclusively
+from tracker.postgres.embedded.server import exclusively
 with exclusively(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
     sys.stdin.read()

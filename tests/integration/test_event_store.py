@@ -12,11 +12,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.new_events import EVIDENCE, RECEIVED_AT, new_event, new_events, quarantined, uuid_of
-from tracker.database.connections import Role, conninfo
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.appender import Appender
 from tracker.log.event import NewEvent, from_microseconds
 from tracker.log.store import EventStore
+from tracker.postgres.roles import Role, conninfo
 
 pytestmark = pytest.mark.anyio
 

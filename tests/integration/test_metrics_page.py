@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg_pool import AsyncConnectionPool
 
 from tests.serving import PATIENCE, Tracker, running_tracker, wait_until
-from tracker.database.connections import Role, conninfo
 from tracker.log.availability import Availability
+from tracker.postgres.roles import Role, conninfo
 from tracker.web import faults, metrics
 from tracker.web.faults import DATABASE_FAULTS, LOCAL_FAULTS, Connection, Fault
 from tracker.web.metrics import Metrics, Pool

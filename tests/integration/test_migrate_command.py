@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.serving import bare_environment
-from tracker.database.migrations import pending_migrations
+from tracker.postgres.migrations import pending_migrations
 
 
 def run(url: str, directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":

@@ -18,15 +18,15 @@ import pytest
 from psycopg import sql
 
 from tests.database import PostgresForTests, database_of
-from tracker.database import migrations
-from tracker.database.migrations import APPLICATION, MIGRATION_LOCK, migrate, pending_migrations
-from tracker.database.queries import SQL_DIR
 from tracker.errors import DatabaseUnavailableError, MigrationError
+from tracker.postgres import migrations
+from tracker.postgres.migrations import APPLICATION, MIGRATION_LOCK, migrate, pending_migrations
+from tracker.postgres.sql_files import SQL_DIR
 
 FILES = sorted((SQL_DIR / "migrations").glob("*.sql"))
 NAMES = [path.stem for path in FILES]
 
-PROGRAM = "import json, sys; from tracker.database.migrations import migrate; print(json.dumps(migrate(sys.argv[1])), file=sys.stderr)"
+PROGRAM = "import json, sys; from tracker.postgres.migrations import migrate; print(json.dumps(migrate(sys.argv[1])), file=sys.stderr)"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.database import PostgresForTests
 from tracker.log.event import from_microseconds
-from tracker.log.packing import (
+from tracker.postgres.binary_arrays import (
     BYTEA_OID,
     UUID_OID,
     PackedArray,

@@ -8,11 +8,11 @@ from psycopg import sql
 
 from tests.database import PostgresForTests, database_of
 from tests.new_events import new_events
-from tracker.database.connections import Role, conninfo
-from tracker.database.migrations import migrate
-from tracker.database.queries import query
-from tracker.log.packing import register_packed_arrays
 from tracker.log.store import event_columns
+from tracker.postgres.binary_arrays import register_packed_arrays
+from tracker.postgres.migrations import migrate
+from tracker.postgres.roles import Role, conninfo
+from tracker.postgres.sql_files import query
 
 ROLES = (*Role, "tracker_writer")
 

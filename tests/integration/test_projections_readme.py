@@ -15,8 +15,8 @@ from projections.runner import Runner
 from tests.projector import become_active
 from tests.story import append
 from tests.traffic import traffic
-from tracker.database import queries
-from tracker.database.connections import Role, conninfo
+from tracker.postgres import sql_files as queries
+from tracker.postgres.roles import Role, conninfo
 
 README = Path(__file__).parents[2] / "projections" / "README.md"
 

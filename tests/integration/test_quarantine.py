@@ -18,7 +18,7 @@ from tests.answering import answering
 from tests.database import PostgresForTests
 from tests.story import ACCOUNT, SID, append, event, quarantined
 from tracker.commands.quarantine import command
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 VOICE = UUID(int=1)
 READABLE = UUID(int=2)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.pq import ExecStatus
 
-from tracker.database.queries import SQL_DIR, query
+from tracker.postgres.sql_files import SQL_DIR, query
 
 ROOT = SQL_DIR.parent
 FILES = sorted((SQL_DIR / "queries").glob("*.sql"))

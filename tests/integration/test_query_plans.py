@@ -14,9 +14,9 @@ from psycopg import sql
 
 from tests.histories import NOON
 from tests.new_events import message_sid, new_events
-from tracker.database.queries import query
-from tracker.log.packing import register_packed_arrays
 from tracker.log.store import event_columns
+from tracker.postgres.binary_arrays import register_packed_arrays
+from tracker.postgres.sql_files import query
 
 MESSAGES = 20_000
 

@@ -18,7 +18,7 @@ from tests.projector import become_active
 from tests.serving import bare_environment, running_tracker, wait_until
 from tests.story import append
 from tests.traffic import traffic
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 REASON = "the log was put back to an earlier state and does not have the event at position {0} that was applied last: tracker rebuild {1}"
 

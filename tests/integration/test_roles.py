@@ -10,10 +10,10 @@ from psycopg import sql
 
 from projections.catalogue import PROJECTIONS
 from tests.new_events import new_events
-from tracker.database.connections import Role, conninfo
-from tracker.database.queries import query
-from tracker.log.packing import register_packed_arrays
 from tracker.log.store import event_columns
+from tracker.postgres.binary_arrays import register_packed_arrays
+from tracker.postgres.roles import Role, conninfo
+from tracker.postgres.sql_files import query
 
 READ = frozenset({"SELECT"})
 CHANGE = READ | {"INSERT", "UPDATE", "DELETE"}

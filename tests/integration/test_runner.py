@@ -18,7 +18,7 @@ from tests.projector import become_active
 from tests.serving import running_tracker, wait_until
 from tests.story import append
 from tests.traffic import traffic
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 NUMBER = "+14155238886"
 

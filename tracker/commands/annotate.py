@@ -11,10 +11,10 @@ import psycopg
 import rich_click as click
 
 from tracker.annotations import Annotation, InvalidAnnotationError, append_annotation, check_text
-from tracker.database.connections import Role, conninfo
-from tracker.database.embedded import open_database
 from tracker.errors import DatabaseUnavailableError
 from tracker.messages.times import InvalidTimeError, parse_time
+from tracker.postgres.embedded.server import open_database
+from tracker.postgres.roles import Role, conninfo
 from tracker.settings import load_settings
 
 QUERY_SECONDS = 30

@@ -8,9 +8,9 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from tracker.database.connections import Role, conninfo
-from tracker.database.embedded import open_database
 from tracker.errors import DatabaseUnavailableError
+from tracker.postgres.embedded.server import open_database
+from tracker.postgres.roles import Role, conninfo
 from tracker.settings import load_settings
 
 QUERY_SECONDS = 30

@@ -4,8 +4,8 @@ import json
 
 import rich_click as click
 
-from tracker.database.embedded import open_database
-from tracker.database.migrations import migrate
+from tracker.postgres.embedded.server import open_database
+from tracker.postgres.migrations import migrate
 from tracker.settings import load_settings
 
 

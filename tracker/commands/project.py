@@ -5,8 +5,8 @@ import structlog
 
 from projections.process import catch_up, project
 from tracker.commands.project_status import show_status
-from tracker.database.connections import Role, conninfo
-from tracker.database.embedded import open_database
+from tracker.postgres.embedded.server import open_database
+from tracker.postgres.roles import Role, conninfo
 from tracker.processes import end_with_parent, give_way, instance_id
 from tracker.settings import Settings, load_settings
 from tracker.stop_signals import StopSignals

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from projections.catalogue import PROJECTIONS
 from projections.status import Health, ProjectionStatus, Status, read_status
-from tracker.database.connections import Role, conninfo
-from tracker.database.embedded import open_database
 from tracker.errors import DatabaseUnavailableError, MigrationError
+from tracker.postgres.embedded.server import open_database
+from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings
 
 _STYLES = {Health.OK: "green", Health.BEHIND: "yellow", Health.STOPPED: "bold red", Health.NEW: "yellow"}

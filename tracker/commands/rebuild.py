@@ -17,8 +17,8 @@ from projections.comparison import Rebuilt
 from projections.projection import Projection
 from projections.rebuild import Rebuild, rebuilding
 from tracker.commands.rebuild_report import Report, show
-from tracker.database.connections import conninfo
-from tracker.database.embedded import open_database
+from tracker.postgres.embedded.server import open_database
+from tracker.postgres.roles import conninfo
 from tracker.processes import NICENESS
 from tracker.settings import load_settings
 

@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 
-from tracker.database.embedded import EmbeddedServer, expected_url
-from tracker.database.migrations import migrate
-from tracker.database.postmaster import POLL_SECONDS, bury_dead, end_orphans
 from tracker.errors import DatabaseUnavailableError, EmbeddedServerError, TrackerError
+from tracker.postgres.embedded.postmaster import POLL_SECONDS, bury_dead, end_orphans
+from tracker.postgres.embedded.server import EmbeddedServer, expected_url
+from tracker.postgres.migrations import migrate
 from tracker.settings import Settings
 
 _log = structlog.get_logger()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
-from tracker.database.queries import query
 from tracker.log.event import Event
+from tracker.postgres.sql_files import query
 
 
 async def read_facts(connection: AsyncConnection[TupleRow], message_sid: str, after: int, limit: int) -> list[TupleRow]:

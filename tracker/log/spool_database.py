@@ -4,7 +4,7 @@ import sqlite3
 from functools import cache
 from typing import Final
 
-from tracker.database.queries import SQL_DIR
+from tracker.postgres.sql_files import SQL_DIR
 
 PAGE_BYTES: Final = 4096
 

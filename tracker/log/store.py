@@ -7,12 +7,10 @@ from typing import Final, Literal, Protocol
 import psycopg
 import structlog
 
-from tracker.database.connections import Role
-from tracker.database.direct import DirectConnection
-from tracker.database.queries import statement
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.event import Evidence, NewEvent, Quarantined
-from tracker.log.packing import (
+from tracker.log.record import Record
+from tracker.postgres.binary_arrays import (
     BYTEA_OID,
     UUID_OID,
     PackedArray,
@@ -21,7 +19,9 @@ from tracker.log.packing import (
     pack_text,
     pack_times,
 )
-from tracker.log.record import Record
+from tracker.postgres.direct_connection import DirectConnection
+from tracker.postgres.roles import Role
+from tracker.postgres.sql_files import statement
 
 _log = structlog.get_logger()
 

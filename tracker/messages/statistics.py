@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from projections.delivery_stats import COUNTS
 from projections.latency_digest import RELATIVE_ERROR, seconds_of
-from tracker.database.queries import query
+from tracker.postgres.sql_files import query
 
 Dimension = Literal["channel", "country", "messaging_service_sid", "error_code"]
 

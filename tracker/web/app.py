@@ -9,8 +9,8 @@ from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from psycopg_pool import AsyncConnectionPool
 
-from tracker.database.bounded import BoundedConnection
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.bounded_connection import BoundedConnection
+from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings, effective_account
 from tracker.twilio.keyring import Keyring, SharedKey
 from tracker.web.annotations_api import annotations_router

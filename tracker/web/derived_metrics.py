@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from psycopg.rows import class_row
 
 from projections.metric_counters import LES
-from tracker.database.queries import query
+from tracker.postgres.sql_files import query
 from tracker.twilio.error_codes import all_codes
 
 

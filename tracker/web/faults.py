@@ -12,8 +12,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from projections.runner import RUNNER_LOCK
-from tracker.database.queries import query
 from tracker.errors import LogHeadMissingError
+from tracker.postgres.sql_files import query
 from tracker.web.stats import WebStats
 
 LocalFaultName = Literal["spool_unusable", "spool_damaged"]

@@ -11,8 +11,8 @@ from psycopg.rows import TupleRow, kwargs_row
 
 from projections.message import EFFECT_BITS
 from projections.standing import Effect
-from tracker.database.queries import query
 from tracker.messages.answers import MessageState, wall_clock
+from tracker.postgres.sql_files import query
 from tracker.twilio.addresses import Address
 from tracker.twilio.statuses import INBOUND_STATUSES, PHASES, Direction, direction_of
 from tracker.web.cursor import Place

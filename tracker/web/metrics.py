@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from tracker.database.queries import query
+from tracker.postgres.sql_files import query
 from tracker.web.derived_metrics import DerivedCollector, read_series
 from tracker.web.faults import DATABASE_FAULTS, LOCAL_FAULTS, Fault, find_database_faults, find_local_faults
 from tracker.web.metrics_rendering import MEDIA_TYPES, MetricsFormat, choose_format, encode_metrics

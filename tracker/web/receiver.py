@@ -5,7 +5,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from tracker.database.connections import Role, conninfo
 from tracker.errors import SpoolUnavailableError
 from tracker.log.appender import Appender
 from tracker.log.availability import Availability
@@ -16,6 +15,7 @@ from tracker.log.leftovers import Leftovers, worker_file
 from tracker.log.spool import Spool
 from tracker.log.spooled import SpoolSize
 from tracker.log.store import EventStore
+from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings
 from tracker.web.runtime import Runtime
 from tracker.web.stats import SpoolTotals, WebStats

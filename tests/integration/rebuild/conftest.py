@@ -5,7 +5,7 @@ import pytest
 from tests.rebuilding import run
 from tests.story import append
 from tests.traffic import traffic
-from tracker.database.connections import Role, conninfo
+from tracker.postgres.roles import Role, conninfo
 
 
 @pytest.fixture

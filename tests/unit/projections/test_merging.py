@@ -13,7 +13,7 @@ from projections.message import Said
 from projections.projection import Projection
 from projections.transitions import Messages
 from tests.histories import histories
-from tracker.log.packing import PackedArray
+from tracker.postgres.binary_arrays import PackedArray
 
 
 def fold(projection: Projection[Any], events: Sequence[Said]) -> Any:

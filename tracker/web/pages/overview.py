@@ -11,8 +11,8 @@ from markupsafe import Markup
 from psycopg.rows import TupleRow
 
 from projections.percentile import percentile
-from tracker.database.queries import query
 from tracker.messages.quarantine import Waiting, count_waiting
+from tracker.postgres.sql_files import query
 from tracker.twilio.error_codes import find
 from tracker.web.metrics import LogHealth, Metrics, query_log_health
 from tracker.web.pages.chart import OBJECTIVE, Volume, draw, fill, total

@@ -17,9 +17,9 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends.base import DatabaseBackend
 from yoyo.migrations import Migration
 
-from tracker.database.connections import conninfo
-from tracker.database.queries import SQL_DIR, query
 from tracker.errors import DatabaseUnavailableError, MigrationError
+from tracker.postgres.roles import conninfo
+from tracker.postgres.sql_files import SQL_DIR, query
 
 _log = structlog.get_logger()
 

@@ -15,8 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from tracker.database.postmaster import POLL_SECONDS
-from tracker.database.system_user import (
+from tracker.errors import EmbeddedServerError
+from tracker.postgres.embedded.postmaster import POLL_SECONDS
+from tracker.postgres.embedded.system_user import (
     find_or_make_user,
     is_root,
     make_cluster_directory,
@@ -24,7 +25,6 @@ from tracker.database.system_user import (
     reachable_programs,
     socket_base,
 )
-from tracker.errors import EmbeddedServerError
 from tracker.processes import environment_without_secrets
 
 PROGRAM_SECONDS: Final = 130

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from tracker.database.postmaster import (
+from tracker.errors import EmbeddedServerError, NoDatabaseError
+from tracker.postgres.embedded.postmaster import (
     POLL_SECONDS,
     Postmaster,
     end_orphans,
@@ -24,8 +25,7 @@ from tracker.database.postmaster import (
     is_postmaster,
     remove_stale_locks,
 )
-from tracker.database.wheel import make_cluster, run_program, socket_directory
-from tracker.errors import EmbeddedServerError, NoDatabaseError
+from tracker.postgres.embedded.wheel import make_cluster, run_program, socket_directory
 
 STOP_SECONDS: Final = 20
 """How long a fast shutdown may take before the server is left to finish by itself."""

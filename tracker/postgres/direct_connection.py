@@ -18,9 +18,9 @@ from psycopg.conninfo import conninfo_attempts_async, conninfo_to_dict, make_con
 from psycopg.errors import Diagnostic, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 
-from tracker.database.connections import Role
-from tracker.database.queries import Statement, query
 from tracker.logs import mask
+from tracker.postgres.roles import Role
+from tracker.postgres.sql_files import Statement, query
 
 _BINARY: Final = 1
 _DONE: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
