@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from projections.message import Key, Said
 from projections.projection import Projection
 from projections.transitions import Messages
-from tracker.logs import mask
+from tracker.logging_setup import mask
 from tracker.postgres.binary_arrays import pack_text, register_packed_arrays
 from tracker.postgres.sql_files import query
 

@@ -8,7 +8,7 @@ from typing import Final
 import rich_click as click
 
 from tracker.errors import SettingsError, TrackerError
-from tracker.logs import configure_logging, read_log_format
+from tracker.logging_setup import configure_logging, read_log_format
 from tracker.output import ensure_whole_writes
 
 COMMANDS: Final = {

@@ -19,7 +19,7 @@ import psutil
 from tests.bench.account import ACCOUNT_SID, API_TOKEN, AUTH_TOKEN, PUBLIC_BASE_URL
 from tests.bench.wrk import BenchError
 from tracker.postgres.embedded.server import running_url
-from tracker.serve import BACKLOG
+from tracker.supervisor.supervisor import BACKLOG
 
 ROOT: Final = Path(__file__).parents[2]
 

@@ -10,10 +10,10 @@ from pydantic import SecretStr
 
 from tests.database import PostgresForTests, database_of
 from tests.serving import Tracker, starting_tracker, wait_until
-from tracker.database import keeper
-from tracker.database.keeper import DatabaseKeeper
 from tracker.errors import DatabaseUnavailableError, MigrationError
 from tracker.settings import load_settings
+from tracker.supervisor import database_supervisor as keeper
+from tracker.supervisor.database_supervisor import DatabaseKeeper
 
 
 def keeper_of(database_url: str) -> DatabaseKeeper:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 import structlog
 
-from tracker.logs import RepeatedLines, configure_logging, mask, read_log_format
+from tracker.logging_setup import RepeatedLines, configure_logging, mask, read_log_format
 
 PRIVATE = "MessageSid=SM1&To=%2B14155550100&signature"
 

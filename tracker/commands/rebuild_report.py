@@ -7,7 +7,7 @@ import msgspec
 import rich_click as click
 
 from projections.comparison import Example, Rebuilt, TableDifferences
-from tracker.logs import mask
+from tracker.logging_setup import mask
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -2,10 +2,10 @@
 
 import rich_click as click
 
-from tracker.logs import configure_logging
-from tracker.serve import serve
+from tracker.logging_setup import configure_logging
 from tracker.server_settings import api_token_file, effective_api_token, load_server_settings
 from tracker.settings import Settings, effective_account
+from tracker.supervisor.supervisor import serve
 from tracker.web.webhook import PATH
 
 

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_attempts_async, conninfo_to_dict, make_con
 from psycopg.errors import Diagnostic, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 
-from tracker.logs import mask
+from tracker.logging_setup import mask
 from tracker.postgres.roles import Role
 from tracker.postgres.sql_files import Statement, query
 

@@ -13,7 +13,7 @@ import uvloop
 from litestar.types import ASGIApp
 
 from tracker.garbage import rare_collections
-from tracker.logs import configure_logging
+from tracker.logging_setup import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
 from tracker.server_settings import effective_api_token, load_server_settings
 from tracker.web.app import create_app
