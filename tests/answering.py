@@ -10,6 +10,7 @@ from litestar.di import Provide
 from litestar.testing import TestClient
 from psycopg_pool import AsyncConnectionPool
 
+from tracker.http.security_headers import SECURITY_HEADERS
 from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings, load_settings
 from tracker.web.annotations_api import annotations_router
@@ -20,7 +21,6 @@ from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
 from tracker.web.quarantine_api import quarantine_router
 from tracker.web.reads import Pool
-from tracker.web.security_headers import SECURITY_HEADERS
 from tracker.web.stats import WebStats
 from tracker.web.stats_api import stats_router
 

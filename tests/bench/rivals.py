@@ -20,7 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 from twilio.request_validator import RequestValidator  # pyright: ignore[reportMissingTypeStubs]  # it has none
 
 from tests.bench.account import ACCOUNT_SID, AUTH_TOKEN, SIGNED_URL
-from tracker.web.responses import TAKEN
+from tracker.http.responses import TAKEN
 from tracker.web.webhook import PATH
 from tracker.web.worker import serve
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.compose import ROOT, VARIABLE, compose_text, example_environment, read_compose
+from tracker.http.connection_limits import MAX_HELD_BYTES
 from tracker.postgres.embedded.server import LOCALE_OPTIONS
-from tracker.web.connections import MAX_HELD_BYTES
 
 COMPOSE = read_compose()
 SERVICES = sorted(COMPOSE.services)

@@ -20,9 +20,9 @@ from tests.durability.ledger import Latency
 from tests.durability.load import Load, under_load
 from tests.durability.memory import MEGABYTE, peak_memory
 from tests.serving import FORM, PATH, Tracker, running_tracker, wait_until
-from tracker.web.connections import REPLY_SECONDS, REQUEST_SECONDS
-from tracker.web.protocol import MAX_REQUEST_BYTES
-from tracker.web.request_head import MAX_HEAD_BYTES
+from tracker.http.connection_limits import REPLY_SECONDS, REQUEST_SECONDS
+from tracker.http.protocol import MAX_REQUEST_BYTES
+from tracker.http.request_head import MAX_HEAD_BYTES
 
 FLOOD = 10_000
 """Bad signatures, at least."""

@@ -12,8 +12,8 @@ from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, answer, 
 from tests.durability.load import assert_nothing_lost, under_load
 from tests.durability.outage import fragile_server
 from tests.serving import Tracker, running_tracker, wait_until
+from tracker.http.server import STOP_SECONDS as WORKER_STOP_SECONDS
 from tracker.supervisor.supervisor import STOP_SECONDS
-from tracker.web.server import STOP_SECONDS as WORKER_STOP_SECONDS
 
 GRACE = 5.0
 """Seconds that a machine which runs other tests may add."""

@@ -10,9 +10,9 @@ import uvicorn
 import uvloop
 
 from tests.loopback import connect
-from tracker.web import connections as watched
-from tracker.web.connections import Connections, WatchedState
-from tracker.web.protocol import WatchedProtocol
+from tracker.http import connection_limits as watched
+from tracker.http.connection_limits import Connections, WatchedState
+from tracker.http.protocol import WatchedProtocol
 
 
 class Site:

@@ -10,12 +10,12 @@ import uvicorn
 import uvloop
 
 from tests.loopback import connect
-from tracker.web import connections as limits
-from tracker.web.connections import IDLE_SECONDS, LINGER_SECONDS, REPLY_SECONDS, REQUEST_SECONDS, Connections
-from tracker.web.protocol import MAX_REQUEST_BYTES, MAX_UNREAD_BYTES
-from tracker.web.request_head import MAX_HEAD_BYTES, MAX_HEADER_LINES, MAX_HOST_BYTES, MAX_TARGET_BYTES
-from tracker.web.responses import TAKEN
-from tracker.web.shortcut import ShortcutProtocol, ShortcutState, WholeRequest
+from tracker.http import connection_limits as limits
+from tracker.http.connection_limits import IDLE_SECONDS, LINGER_SECONDS, REPLY_SECONDS, REQUEST_SECONDS, Connections
+from tracker.http.fast_path import ShortcutProtocol, ShortcutState, WholeRequest
+from tracker.http.protocol import MAX_REQUEST_BYTES, MAX_UNREAD_BYTES
+from tracker.http.request_head import MAX_HEAD_BYTES, MAX_HEADER_LINES, MAX_HOST_BYTES, MAX_TARGET_BYTES
+from tracker.http.responses import TAKEN
 
 
 class Site:

@@ -11,10 +11,10 @@ import uvicorn
 import uvloop
 
 from tests.loopback import connect
-from tracker.web.connections import Connections
-from tracker.web.request_reader import MAX_PIPELINED
-from tracker.web.responses import CLOSE, TAKEN, TOO_LARGE
-from tracker.web.shortcut import MAX_BODY_BYTES, ShortcutProtocol, ShortcutState, WholeRequest
+from tracker.http.connection_limits import Connections
+from tracker.http.fast_path import MAX_BODY_BYTES, ShortcutProtocol, ShortcutState, WholeRequest
+from tracker.http.request_reader import MAX_PIPELINED
+from tracker.http.responses import CLOSE, TAKEN, TOO_LARGE
 
 RESPONSES = {"/taken": TAKEN, "/too-large": TOO_LARGE}
 

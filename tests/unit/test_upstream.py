@@ -11,10 +11,10 @@ import uvicorn.server
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tracker.web.protocol import WatchedProtocol
-from tracker.web.request_reader import RequestReader
-from tracker.web.server import Server
-from tracker.web.shortcut import ShortcutProtocol
+from tracker.http.fast_path import ShortcutProtocol
+from tracker.http.protocol import WatchedProtocol
+from tracker.http.request_reader import RequestReader
+from tracker.http.server import Server
 
 HASHES = {
     "FlowControl.pause_reading": "0c34066c765b8da2",

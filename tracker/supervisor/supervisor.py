@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from tracker.errors import TrackerError
+from tracker.http.server import STOP_SECONDS as WORKER_STOP_SECONDS
 from tracker.postgres.embedded.server import exclusively
 from tracker.processes import INSTANCE_ID, PARENT_PIPE, environment_without_secrets, instance_id
 from tracker.settings import Settings
@@ -24,7 +25,6 @@ from tracker.stop_signals import URGENT_SIGNALS, StopSignals
 from tracker.supervisor.child import Child
 from tracker.supervisor.database_supervisor import DatabaseKeeper
 from tracker.web.receiver import spool_directory
-from tracker.web.server import STOP_SECONDS as WORKER_STOP_SECONDS
 from tracker.web.stats import shared_memory
 from tracker.web.worker import SOCKET, STATS, WORKER
 

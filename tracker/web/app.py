@@ -9,6 +9,8 @@ from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 from psycopg_pool import AsyncConnectionPool
 
+from tracker.http.fast_path import Shortcut
+from tracker.http.security_headers import SECURITY_HEADERS
 from tracker.postgres.bounded_connection import BoundedConnection
 from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings, effective_account
@@ -27,8 +29,6 @@ from tracker.web.quarantine_api import quarantine_router
 from tracker.web.reads import Pool
 from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
-from tracker.web.security_headers import SECURITY_HEADERS
-from tracker.web.shortcut import Shortcut
 from tracker.web.stats import WebStats
 from tracker.web.stats_api import stats_router
 from tracker.web.webhook import PATH, Webhook

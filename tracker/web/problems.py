@@ -13,8 +13,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from tracker.errors import DatabaseUnavailableError
+from tracker.http.security_headers import SECURITY_HEADERS
 from tracker.twilio.callback import MESSAGE_SID
-from tracker.web.security_headers import SECURITY_HEADERS
 
 PROBLEM_JSON: Final = "application/problem+json"
 

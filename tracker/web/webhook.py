@@ -13,6 +13,17 @@ import uuid_utils
 from litestar.types import Receive, Scope, Send
 
 from tracker.errors import TrackerError
+from tracker.http.fast_path import WholeRequest
+from tracker.http.responses import (
+    BAD_MEDIA_TYPE,
+    BAD_METHOD,
+    FORBIDDEN,
+    TAKEN,
+    TOO_LARGE,
+    TOO_MANY_PARAMETERS,
+    UNAVAILABLE,
+    Response,
+)
 from tracker.log.appender import Appender
 from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.log.record import Record
@@ -24,17 +35,6 @@ from tracker.twilio.keyring import Keyring
 from tracker.twilio.signature import is_signature, verify
 from tracker.web.public_url import Headers, PublicUrl
 from tracker.web.repetitions import Repetitions, callback_digest
-from tracker.web.responses import (
-    BAD_MEDIA_TYPE,
-    BAD_METHOD,
-    FORBIDDEN,
-    TAKEN,
-    TOO_LARGE,
-    TOO_MANY_PARAMETERS,
-    UNAVAILABLE,
-    Response,
-)
-from tracker.web.shortcut import WholeRequest
 from tracker.web.stats import Result, WebStats
 from tracker.web.summary_log import SummaryLog, describe_network, describe_url
 

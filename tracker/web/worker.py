@@ -13,14 +13,14 @@ import uvloop
 from litestar.types import ASGIApp
 
 from tracker.garbage import rare_collections
+from tracker.http.connection_limits import Connections
+from tracker.http.fast_path import Shortcut, ShortcutProtocol, ShortcutState
+from tracker.http.server import GRACE_SECONDS, Server
 from tracker.logging_setup import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
 from tracker.server_settings import effective_api_token, load_server_settings
 from tracker.web.app import create_app
-from tracker.web.connections import Connections
 from tracker.web.runtime import Runtime
-from tracker.web.server import GRACE_SECONDS, Server
-from tracker.web.shortcut import Shortcut, ShortcutProtocol, ShortcutState
 
 SOCKET: Final = "TRACKER_SOCKET"
 """Environment variable: the descriptor of the listening socket, which outlives each worker."""

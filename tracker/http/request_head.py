@@ -9,7 +9,7 @@ might not begin where it seems to.
 from collections.abc import Sequence
 from typing import Final
 
-from tracker.web.responses import (
+from tracker.http.responses import (
     BAD_REQUEST,
     HEAD_TOO_LARGE,
     TARGET_TOO_LONG,

@@ -10,10 +10,10 @@ from typing import Final, Literal, cast
 
 import httptools
 
-from tracker.web.connections import WatchedState
-from tracker.web.request_head import MAX_HEAD_BYTES, HeaderLines, RefusedRequestError, malformed
-from tracker.web.request_reader import LINE_BYTES, NO_FIELDS, NO_LINES, NO_SCOPE, RequestReader
-from tracker.web.upgrade import EndOfBodyError, body_parser
+from tracker.http.connection_limits import WatchedState
+from tracker.http.request_head import MAX_HEAD_BYTES, HeaderLines, RefusedRequestError, malformed
+from tracker.http.request_reader import LINE_BYTES, NO_FIELDS, NO_LINES, NO_SCOPE, RequestReader
+from tracker.http.upgrade import EndOfBodyError, body_parser
 
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 """Bytes of any request, chunk sizes and trailers included. Routes have smaller limits of their own."""

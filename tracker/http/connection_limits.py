@@ -13,7 +13,7 @@ import structlog
 from uvicorn.server import ServerState
 
 if TYPE_CHECKING:
-    from tracker.web.protocol import Wait, WatchedProtocol
+    from tracker.http.protocol import Wait, WatchedProtocol
 
 _log = structlog.get_logger()
 

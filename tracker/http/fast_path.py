@@ -19,10 +19,10 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from tracker.web.connections import Connections, WatchedState
-from tracker.web.protocol import WatchedProtocol
+from tracker.http.connection_limits import Connections, WatchedState
+from tracker.http.protocol import WatchedProtocol
+from tracker.http.responses import CLOSE, CRASHED, Response
 from tracker.web.public_url import Headers
-from tracker.web.responses import CLOSE, CRASHED, Response
 
 _log = structlog.get_logger()
 

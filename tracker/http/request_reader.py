@@ -13,7 +13,7 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tracker.web.request_head import (
+from tracker.http.request_head import (
     MAX_HEAD_BYTES,
     MAX_HEADER_LINES,
     MAX_TARGET_BYTES,
@@ -26,8 +26,8 @@ from tracker.web.request_head import (
 )
 
 if TYPE_CHECKING:
-    from tracker.web.connections import Connections
-    from tracker.web.protocol import WatchedProtocol
+    from tracker.http.connection_limits import Connections
+    from tracker.http.protocol import WatchedProtocol
 
 MAX_CHUNKS: Final = 1024
 """Chunks of a body. Each costs as much work as a small request, however short it is."""

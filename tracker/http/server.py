@@ -11,9 +11,9 @@ from typing import Final
 import structlog
 import uvicorn
 
-from tracker.web.connections import SWEEP_SECONDS
-from tracker.web.responses import CLOSE
-from tracker.web.shortcut import ShortcutState
+from tracker.http.connection_limits import SWEEP_SECONDS
+from tracker.http.fast_path import ShortcutState
+from tracker.http.responses import CLOSE
 
 _log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Send
 
-from tracker.web.security_headers import SECURITY_HEADERS
+from tracker.http.security_headers import SECURITY_HEADERS
 
 CLOSE: Final = (b"connection", b"close")
 """The header that ends a connection after an answer."""
