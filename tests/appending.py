@@ -7,8 +7,8 @@ import msgspec
 
 from tests.new_events import EVIDENCE
 from tracker.log.event import Evidence
+from tracker.log.event_store import Kept
 from tracker.log.record import Record
-from tracker.log.store import Kept
 
 
 class StoppedStore:

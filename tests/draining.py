@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
-from tracker.log.availability import Availability
-from tracker.log.drain import Drain
-from tracker.log.journal import Journal
-from tracker.log.leftovers import Leftovers
+from tracker.log.circuit_breaker import Availability
+from tracker.log.event_store import Kept
 from tracker.log.record import Record, identity
-from tracker.log.spool import Spool
-from tracker.log.store import Kept
+from tracker.log.spool.drain import Drain
+from tracker.log.spool.orphans import Leftovers
+from tracker.log.spool.spool import Journal
+from tracker.log.spool.spool_file import Spool
 
 PATIENCE = 30.0
 """Seconds after which a wait fails."""

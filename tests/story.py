@@ -13,7 +13,7 @@ from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from tests.projector import become_active
 from tracker.log.event import Evidence, NewEvent, Quarantined
-from tracker.log.store import EventStore
+from tracker.log.event_store import EventStore
 from tracker.postgres.roles import Role, conninfo
 from tracker.twilio.callback import Callback, read_callback
 from tracker.twilio.form import first_values, parse_form

@@ -9,7 +9,7 @@ import pytest
 
 from tests.new_events import new_event, new_events, quarantined, uuid_of
 from tracker.log.event import NewEvent
-from tracker.log.store import EventStore, event_columns
+from tracker.log.event_store import EventStore, event_columns
 from tracker.postgres.binary_arrays import PackedArray, pack_text, register_packed_arrays
 from tracker.postgres.roles import Role, conninfo
 from tracker.postgres.sql_files import query

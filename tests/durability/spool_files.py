@@ -8,7 +8,7 @@ import psycopg
 
 from tests.serving import callback
 from tracker.log.event import NewEvent
-from tracker.log.spool import Spool
+from tracker.log.spool.spool_file import Spool
 from tracker.postgres.sql_files import query
 
 

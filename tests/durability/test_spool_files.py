@@ -20,8 +20,8 @@ from tests.durability.outage import FragileServer, fragile_server
 from tests.durability.spool_files import fill, log_size, messages, numbered, stored
 from tests.new_events import new_events
 from tests.serving import Tracker, callback, message_sid, running_tracker, wait_until
-from tracker.log.salvage import kept_files
-from tracker.log.spool import PAGE_BYTES
+from tracker.log.spool.recovery import kept_files
+from tracker.log.spool.spool_file import PAGE_BYTES
 
 KILLS = 4
 

@@ -16,7 +16,7 @@ from grafana.builder.runbook import PAGE
 from tests.grafana.shipped import RUNBOOK, alerts
 from tests.new_events import EVIDENCE, new_events
 from tests.serving import Tracker, bare_environment, message_sid, running_tracker
-from tracker.log.spool import Spool
+from tracker.log.spool.spool_file import Spool
 
 SECONDS: Final = 30
 """How long a command may take."""

@@ -15,7 +15,7 @@ from tests.new_events import EVIDENCE, RECEIVED_AT, new_event, new_events, quara
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.appender import Appender
 from tracker.log.event import NewEvent, from_microseconds
-from tracker.log.store import EventStore
+from tracker.log.event_store import EventStore
 from tracker.postgres.roles import Role, conninfo
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import psycopg
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from tests.new_events import new_events
-from tracker.log.store import EventStore
+from tracker.log.event_store import EventStore
 from tracker.postgres.roles import Role, conninfo
 
 SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'events'"

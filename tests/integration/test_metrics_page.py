@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg_pool import AsyncConnectionPool
 
 from tests.serving import PATIENCE, Tracker, running_tracker, wait_until
-from tracker.log.availability import Availability
+from tracker.log.circuit_breaker import Availability
 from tracker.postgres.roles import Role, conninfo
 from tracker.web import faults, metrics
 from tracker.web.faults import DATABASE_FAULTS, LOCAL_FAULTS, Connection, Fault

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from tests.database import PostgresForTests, database_of
 from tests.new_events import new_events
-from tracker.log.store import event_columns
+from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays
 from tracker.postgres.migrations import migrate
 from tracker.postgres.roles import Role, conninfo

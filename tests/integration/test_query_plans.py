@@ -14,7 +14,7 @@ from psycopg import sql
 
 from tests.histories import NOON
 from tests.new_events import message_sid, new_events
-from tracker.log.store import event_columns
+from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays
 from tracker.postgres.sql_files import query
 

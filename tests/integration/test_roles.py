@@ -10,7 +10,7 @@ from psycopg import sql
 
 from projections.catalogue import PROJECTIONS
 from tests.new_events import new_events
-from tracker.log.store import event_columns
+from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays
 from tracker.postgres.roles import Role, conninfo
 from tracker.postgres.sql_files import query

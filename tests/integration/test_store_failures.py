@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.new_events import new_event, new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.event import NewEvent
-from tracker.log.store import EventStore
+from tracker.log.event_store import EventStore
 from tracker.postgres.roles import Role, conninfo
 
 pytestmark = pytest.mark.anyio

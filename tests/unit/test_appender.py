@@ -10,8 +10,8 @@ from tests.new_events import new_event, new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.appender import EVEN_EVENTS, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Appender
 from tracker.log.event import NewEvent
+from tracker.log.event_store import Kept
 from tracker.log.record import Record, identity
-from tracker.log.store import Kept
 
 pytestmark = pytest.mark.anyio
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracker.log.availability import Availability
+from tracker.log.circuit_breaker import Availability
 
 
 @pytest.fixture
@@ -44,6 +44,6 @@ def test_an_answer_to_nothing_does_not_outweigh_a_slow_batch(
     assert not database.is_away
     database.lost("a test")
     database.drained(2.0)
-    monkeypatch.setattr("tracker.log.availability.time.monotonic", lambda: float("inf"))
+    monkeypatch.setattr("tracker.log.circuit_breaker.time.monotonic", lambda: float("inf"))
     database.answered(0.001)
     assert not database.is_away

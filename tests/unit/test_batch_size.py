@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tracker.log.adaptive_batch_size import FIRST_BATCH_EVENTS, BatchSize
 from tracker.log.appender import MAX_BATCH_EVENTS
-from tracker.log.batch_size import FIRST_BATCH_EVENTS, BatchSize
 
 TARGET = 0.2
 """Seconds that a batch is to take."""

@@ -10,12 +10,12 @@ import pytest
 from tests.new_events import new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
 from tracker.log import failover as failover_module
-from tracker.log.availability import Availability
+from tracker.log.circuit_breaker import Availability
+from tracker.log.event_store import Kept
 from tracker.log.failover import Failover
-from tracker.log.journal import Journal
 from tracker.log.record import Record
-from tracker.log.spool import Spool
-from tracker.log.store import Kept
+from tracker.log.spool.spool import Journal
+from tracker.log.spool.spool_file import Spool
 
 pytestmark = pytest.mark.anyio
 

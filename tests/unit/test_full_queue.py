@@ -9,8 +9,8 @@ from tests.appending import StoppedStore, outcomes, with_body
 from tests.new_events import new_event, new_events
 from tracker.errors import SpoolUnavailableError
 from tracker.log.appender import MAX_WAITING_BYTES, Appender
+from tracker.log.event_store import Kept
 from tracker.log.record import Record
-from tracker.log.store import Kept
 
 pytestmark = pytest.mark.anyio
 

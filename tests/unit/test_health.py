@@ -8,7 +8,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from tracker.log.availability import Availability
+from tracker.log.circuit_breaker import Availability
 from tracker.web import faults, health
 from tracker.web.faults import Fault
 from tracker.web.health import SPOOL_FULL, Checks

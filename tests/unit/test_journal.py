@@ -12,11 +12,11 @@ import pytest
 from tests.draining import until
 from tests.new_events import new_events
 from tracker.errors import SpoolUnavailableError
-from tracker.log.journal import Journal
 from tracker.log.record import Record
-from tracker.log.salvage import damaged_files, readable_records
-from tracker.log.spool import PAGE_BYTES, Spool
-from tracker.log.spooled import Refusal, SpoolSize
+from tracker.log.spool.recovery import damaged_files, readable_records
+from tracker.log.spool.spool import Journal
+from tracker.log.spool.spool_file import PAGE_BYTES, Spool
+from tracker.log.spool.spooled_record import Refusal, SpoolSize
 
 pytestmark = pytest.mark.anyio
 

@@ -11,11 +11,11 @@ import pytest
 
 from tests.new_events import new_events
 from tracker.errors import SpoolUnavailableError
-from tracker.log import salvage
 from tracker.log.record import identity
-from tracker.log.salvage import damaged_files, mark_salvaged, readable_records, set_aside
-from tracker.log.spool import PAGE_BYTES, Spool
-from tracker.log.spooled import Refusal
+from tracker.log.spool import recovery as salvage
+from tracker.log.spool.recovery import damaged_files, mark_salvaged, readable_records, set_aside
+from tracker.log.spool.spool_file import PAGE_BYTES, Spool
+from tracker.log.spool.spooled_record import Refusal
 
 EVENTS = new_events(600)
 SELECT = salvage._select  # pyright: ignore[reportPrivateUsage]  # what a failing disk stands before

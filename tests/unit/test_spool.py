@@ -15,8 +15,8 @@ import pytest
 from tests.new_events import EVIDENCE, new_event, new_events, quarantined
 from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
 from tracker.log.record import Record
-from tracker.log.spool import PAGE_BYTES, PROBE_BYTES, Spool
-from tracker.log.spooled import Refusal, SpoolSize
+from tracker.log.spool.spool_file import PAGE_BYTES, PROBE_BYTES, Spool
+from tracker.log.spool.spooled_record import Refusal, SpoolSize
 
 ALL = 10**6
 
@@ -209,7 +209,7 @@ def test_a_file_has_one_owner(spool: Spool, path: Path) -> None:
     """Two processes that drained the same file would each remove what the other has not appended."""
     spool.write(new_events(1))
     program = (
-        "import sys, pathlib, tracker.log.spool as spool\n"
+        "import sys, pathlib, tracker.log.spool.spool_file as spool\n"
         "try: spool.Spool(pathlib.Path(sys.argv[1]), 2**20).open()\n"
         "except spool.SpoolUnavailableError as error: print(error)"
     )

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.new_events import new_event, new_events
-from tracker.log import spool_wal
-from tracker.log.journal import Journal
 from tracker.log.record import identity, pack
-from tracker.log.salvage import damaged_files, readable_records
-from tracker.log.spool import PAGE_BYTES, Spool
-from tracker.log.spool_mark import Mark, MarkFile
-from tracker.log.spooled import Refusal
+from tracker.log.spool import wal as spool_wal
+from tracker.log.spool.mark import Mark, MarkFile
+from tracker.log.spool.recovery import damaged_files, readable_records
+from tracker.log.spool.spool import Journal
+from tracker.log.spool.spool_file import PAGE_BYTES, Spool
+from tracker.log.spool.spooled_record import Refusal
 
 pytestmark = pytest.mark.anyio
 

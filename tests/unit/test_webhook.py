@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from tests.serving import ACCOUNT_SID, FORM, PATH, TOKEN, callback, message_sid, sign
 from tracker.errors import DatabaseUnavailableError
 from tracker.log.appender import Appender
+from tracker.log.event_store import Kept
 from tracker.log.record import Record
-from tracker.log.store import Kept
 from tracker.twilio.keyring import Keyring
 from tracker.web.public_url import PublicUrl
 from tracker.web.stats import WebStats, shared_memory

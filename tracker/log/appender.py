@@ -15,8 +15,8 @@ from typing import Final, Protocol
 import structlog
 
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError, TrackerError
+from tracker.log.event_store import Kept, Store
 from tracker.log.record import Record
-from tracker.log.store import Kept, Store
 
 _log = structlog.get_logger()
 

@@ -13,10 +13,10 @@ from typing import Final
 import structlog
 
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
-from tracker.log.availability import Availability
-from tracker.log.journal import Journal
+from tracker.log.circuit_breaker import Availability
+from tracker.log.event_store import Kept, Store
 from tracker.log.record import Record
-from tracker.log.store import Kept, Store
+from tracker.log.spool.spool import Journal
 
 _log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from psycopg_pool import PoolTimeout
 
-from tracker.log.availability import Availability
+from tracker.log.circuit_breaker import Availability
 from tracker.settings import Settings
 from tracker.web.auth import has_access, token_guards
 from tracker.web.faults import find_local_faults

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from tracker.errors import SpoolUnavailableError
 from tracker.log.appender import Appender
-from tracker.log.availability import Availability
-from tracker.log.drain import Drain
+from tracker.log.circuit_breaker import Availability
+from tracker.log.event_store import EventStore
 from tracker.log.failover import Failover
-from tracker.log.journal import Journal
-from tracker.log.leftovers import Leftovers, worker_file
-from tracker.log.spool import Spool
-from tracker.log.spooled import SpoolSize
-from tracker.log.store import EventStore
+from tracker.log.spool.drain import Drain
+from tracker.log.spool.orphans import Leftovers, worker_file
+from tracker.log.spool.spool import Journal
+from tracker.log.spool.spool_file import Spool
+from tracker.log.spool.spooled_record import SpoolSize
 from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings
 from tracker.web.runtime import Runtime

@@ -26,8 +26,8 @@ from tracker.http.responses import (
 )
 from tracker.log.appender import Appender
 from tracker.log.event import Evidence, NewEvent, Quarantined
+from tracker.log.event_store import Kept
 from tracker.log.record import Record
-from tracker.log.store import Kept
 from tracker.twilio.ambiguity import find_ambiguity
 from tracker.twilio.callback import Callback, QuarantineReason, read_callback
 from tracker.twilio.form import is_bounded, read_form

@@ -12,7 +12,7 @@ from tests.draining import Setting
 @pytest.fixture(autouse=True)
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files need not be old."""
-    monkeypatch.setattr("tracker.log.leftovers.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("tracker.log.spool.orphans.SETTLED_SECONDS", 0)
 
 
 @pytest.fixture

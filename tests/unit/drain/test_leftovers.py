@@ -8,11 +8,11 @@ import pytest
 
 from tests.draining import FakeStore, Setting, until
 from tests.new_events import new_events
-from tracker.log.drain import Drain
-from tracker.log.leftovers import Leftovers
+from tracker.log.event_store import Kept
 from tracker.log.record import Record
-from tracker.log.spool import Spool
-from tracker.log.store import Kept
+from tracker.log.spool.drain import Drain
+from tracker.log.spool.orphans import Leftovers
+from tracker.log.spool.spool_file import Spool
 
 pytestmark = pytest.mark.anyio
 
@@ -80,12 +80,12 @@ async def test_a_leftover_that_has_just_changed_is_left_alone(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be being copied, and its WAL yet to come; an empty file is no spool at all."""
-    monkeypatch.setattr("tracker.log.leftovers.SETTLED_SECONDS", 3600)
+    monkeypatch.setattr("tracker.log.spool.orphans.SETTLED_SECONDS", 3600)
     setting.spool("brought-over.sqlite", new_events(3))
     (setting.directory / "empty.sqlite").touch()
     assert await setting.leftovers.journals() == []
     assert setting.leftovers.is_unsettled
-    monkeypatch.setattr("tracker.log.leftovers.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("tracker.log.spool.orphans.SETTLED_SECONDS", 0)
     assert [journal.name for journal in await setting.leftovers.journals()] == ["brought-over.sqlite"]
     assert not setting.leftovers.is_unsettled
 

@@ -9,14 +9,14 @@ import pytest
 from tests.draining import FakeStore, Setting, until
 from tests.new_events import new_events, quarantined
 from tracker.errors import SpoolUnavailableError
+from tracker.log.adaptive_batch_size import FIRST_BATCH_EVENTS
 from tracker.log.appender import MAX_BATCH_EVENTS
-from tracker.log.batch_size import FIRST_BATCH_EVENTS
-from tracker.log.drain import Drain
-from tracker.log.journal import Journal
+from tracker.log.event_store import Kept
 from tracker.log.record import Record
-from tracker.log.spool import Spool
-from tracker.log.spooled import Refusal
-from tracker.log.store import Kept
+from tracker.log.spool.drain import Drain
+from tracker.log.spool.spool import Journal
+from tracker.log.spool.spool_file import Spool
+from tracker.log.spool.spooled_record import Refusal
 
 pytestmark = pytest.mark.anyio
 

@@ -9,12 +9,12 @@ import pytest
 from tests.draining import FakeStore, Setting, until
 from tests.new_events import new_events
 from tracker.errors import DatabaseUnavailableError
-from tracker.log import drain as drain_module
 from tracker.log.appender import MAX_BATCH_EVENTS
-from tracker.log.drain import Drain
-from tracker.log.emptying import PROOFS
+from tracker.log.event_store import Kept
 from tracker.log.record import Record, identity
-from tracker.log.store import Kept
+from tracker.log.spool import drain as drain_module
+from tracker.log.spool.drain import Drain
+from tracker.log.spool.drainer import PROOFS
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from typing import Final
 import structlog
 
 from tracker.errors import SpoolDamagedError
-from tracker.log import spool_wal
-from tracker.log.spool_database import MARKED, PAGE_BYTES, read_user_version, statement
-from tracker.log.spool_mark import Mark
+from tracker.log.spool import wal as spool_wal
+from tracker.log.spool.mark import Mark
+from tracker.log.spool.sqlite import MARKED, PAGE_BYTES, read_user_version, statement
 
 _log = structlog.get_logger()
 

@@ -15,10 +15,10 @@ from typing import Final
 
 import structlog
 
-from tracker.log.journal import Journal
-from tracker.log.salvage import damaged_files, kept_files
-from tracker.log.spool import Spool
-from tracker.log.spooled import SpoolSize
+from tracker.log.spool.recovery import damaged_files, kept_files
+from tracker.log.spool.spool import Journal
+from tracker.log.spool.spool_file import Spool
+from tracker.log.spool.spooled_record import SpoolSize
 
 _log = structlog.get_logger()
 

@@ -23,10 +23,11 @@ from typing import Final
 import structlog
 
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
-from tracker.log import spool_mark, spool_wal
 from tracker.log.record import Record, UnreadableRecordError, unpack
-from tracker.log.spool_database import PAGE_BYTES, is_damage, statement
-from tracker.log.spool_mark import Mark, MarkFile
+from tracker.log.spool import mark as spool_mark
+from tracker.log.spool import wal as spool_wal
+from tracker.log.spool.mark import Mark, MarkFile
+from tracker.log.spool.sqlite import PAGE_BYTES, is_damage, statement
 
 _log = structlog.get_logger()
 

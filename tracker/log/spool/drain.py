@@ -17,12 +17,12 @@ from typing import Final
 import structlog
 
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
-from tracker.log.availability import Availability
-from tracker.log.emptying import Emptying
-from tracker.log.journal import Journal
-from tracker.log.leftovers import RETRY_SECONDS, SETTLED_SECONDS, Leftovers
-from tracker.log.salvage import mark_salvaged, readable_records
-from tracker.log.store import InterruptibleStore
+from tracker.log.circuit_breaker import Availability
+from tracker.log.event_store import InterruptibleStore
+from tracker.log.spool.drainer import Emptying
+from tracker.log.spool.orphans import RETRY_SECONDS, SETTLED_SECONDS, Leftovers
+from tracker.log.spool.recovery import mark_salvaged, readable_records
+from tracker.log.spool.spool import Journal
 
 _log = structlog.get_logger()
 

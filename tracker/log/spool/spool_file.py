@@ -21,12 +21,12 @@ from typing import Final
 import structlog
 
 from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
-from tracker.log import spool_wal
 from tracker.log.record import Record, UnreadableRecordError, pack, unpack
-from tracker.log.spool_database import MARKED, PAGE_BYTES, is_damage, read_user_version, statement
-from tracker.log.spool_mark import Mark, MarkFile
-from tracker.log.spool_verification import verify_contents, verify_files
-from tracker.log.spooled import Refusal, Spooled, SpoolSize
+from tracker.log.spool import wal as spool_wal
+from tracker.log.spool.mark import Mark, MarkFile
+from tracker.log.spool.spooled_record import Refusal, Spooled, SpoolSize
+from tracker.log.spool.sqlite import MARKED, PAGE_BYTES, is_damage, read_user_version, statement
+from tracker.log.spool.verification import verify_contents, verify_files
 
 _log = structlog.get_logger()
 

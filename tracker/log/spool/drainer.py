@@ -7,13 +7,13 @@ from typing import Final
 import structlog
 
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
+from tracker.log.adaptive_batch_size import BatchSize
 from tracker.log.appender import MAX_BATCH_BYTES
-from tracker.log.availability import Availability
-from tracker.log.batch_size import BatchSize
-from tracker.log.journal import Batch, Journal
+from tracker.log.circuit_breaker import Availability
+from tracker.log.event_store import Store
 from tracker.log.record import Record, identity
-from tracker.log.spooled import Refusal, Spooled
-from tracker.log.store import Store
+from tracker.log.spool.spool import Batch, Journal
+from tracker.log.spool.spooled_record import Refusal, Spooled
 
 _log = structlog.get_logger()
 

@@ -15,9 +15,9 @@ import structlog
 
 from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
 from tracker.log.record import Record
-from tracker.log.salvage import finish_setting_aside, set_aside
-from tracker.log.spool import PROBE_BYTES, Spool
-from tracker.log.spooled import Refusal, Spooled, SpoolSize
+from tracker.log.spool.recovery import finish_setting_aside, set_aside
+from tracker.log.spool.spool_file import PROBE_BYTES, Spool
+from tracker.log.spool.spooled_record import Refusal, Spooled, SpoolSize
 
 _log = structlog.get_logger()
 
