@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from tracker.http.security_headers import SECURITY_HEADERS
 from tracker.postgres.roles import Role, conninfo
+from tracker.queries.reads import Pool
 from tracker.settings import Settings, load_settings
 from tracker.web.annotations_api import annotations_router
 from tracker.web.api import api_router
@@ -20,7 +21,6 @@ from tracker.web.metrics import Metrics
 from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
 from tracker.web.quarantine_api import quarantine_router
-from tracker.web.reads import Pool
 from tracker.web.stats import WebStats
 from tracker.web.stats_api import stats_router
 

@@ -13,9 +13,9 @@ from litestar.testing import TestClient
 from psycopg.rows import TupleRow
 
 from tests.answering import answering
-from tracker.annotations import MAX_TEXT
 from tracker.commands.annotate import command
 from tracker.postgres.roles import Role, conninfo
+from tracker.queries.annotations import MAX_TEXT
 
 AT = "2026-03-01T12:00:00Z"
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from tests.answering import answering
 from tests.story import SID, append, event
-from tracker.web import api, reads
-from tracker.web.reads import READ_SECONDS
+from tracker.queries import reads
+from tracker.queries.reads import READ_SECONDS
+from tracker.web import api
 
 TOKEN = "correct horse ü battery"
 PROTECTED = (

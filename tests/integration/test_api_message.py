@@ -13,7 +13,7 @@ from litestar.testing import TestClient
 from tests.answering import answering
 from tests.database import PostgresForTests
 from tests.story import ACCOUNT, SID, append, at, event, project
-from tracker.messages.times import format_time
+from tracker.queries.times import format_time
 
 OTHER = "MM" + "2" * 32
 UNKNOWN = "SM" + "f" * 32

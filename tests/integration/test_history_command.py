@@ -18,8 +18,8 @@ from tests.story import ACCOUNT, SID, append, event
 from tracker.commands.history import command
 from tracker.commands.history_table import print_history
 from tracker.errors import DatabaseUnavailableError
-from tracker.messages.history import History
-from tracker.messages.reading import Answer, read_message
+from tracker.queries.history import History
+from tracker.queries.history_reader import Answer, read_message
 
 HISTORY = (
     event("queued", 0),

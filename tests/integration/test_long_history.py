@@ -16,8 +16,8 @@ from tests.database import PostgresForTests
 from tests.serving import Tracker, running_tracker
 from tests.story import ACCOUNT, append, event
 from tracker.commands.history import command
-from tracker.messages.history import HistoryFold
-from tracker.messages.reading import PAGE_BYTES, PAGE_EVENTS, PART_EVENTS
+from tracker.queries.history import HistoryFold
+from tracker.queries.history_reader import PAGE_BYTES, PAGE_EVENTS, PART_EVENTS
 
 REPLAYED = "SM" + "a" * 32
 """A message of which one callback was replayed for hours."""

@@ -15,8 +15,8 @@ from tests.answering import answering
 from tests.database import PostgresForTests
 from tests.story import append, at, event, project
 from tests.traffic import CHANNELS, COUNTRIES, START, traffic
-from tracker.messages.statistics import MAX_ROWS
-from tracker.messages.times import format_time
+from tracker.queries.statistics import MAX_ROWS
+from tracker.queries.times import format_time
 
 TRAFFIC_MINUTES = 60
 

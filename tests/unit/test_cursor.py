@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.web.cursor import InvalidCursorError, Place, decode, encode
+from tracker.queries.cursor import InvalidCursorError, Place, decode, encode
 
 PLACES = st.builds(
     Place,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from projections.message import Message, Said
 from tracker.log.event import Event
-from tracker.messages.as_of import AsOf, Clock, time_of
-from tracker.messages.history import History, HistoryFold
+from tracker.queries.as_of import AsOf, Clock, time_of
+from tracker.queries.history import History, HistoryFold
 
 SID = "SM" + "0" * 32
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

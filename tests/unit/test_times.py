@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.messages.times import InvalidTimeError, format_time, parse_time
+from tracker.queries.times import InvalidTimeError, format_time, parse_time
 
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 

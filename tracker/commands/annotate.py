@@ -10,11 +10,11 @@ import msgspec
 import psycopg
 import rich_click as click
 
-from tracker.annotations import Annotation, InvalidAnnotationError, append_annotation, check_text
 from tracker.errors import DatabaseUnavailableError
-from tracker.messages.times import InvalidTimeError, parse_time
 from tracker.postgres.embedded.server import open_database
 from tracker.postgres.roles import Role, conninfo
+from tracker.queries.annotations import Annotation, InvalidAnnotationError, append_annotation, check_text
+from tracker.queries.times import InvalidTimeError, parse_time
 from tracker.settings import load_settings
 
 QUERY_SECONDS = 30

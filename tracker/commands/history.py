@@ -15,10 +15,9 @@ from rich.console import Console
 
 from tracker.commands.database import ask_database
 from tracker.commands.history_table import print_history
-from tracker.messages.answers import MessageDossier
-from tracker.messages.as_of import AsOf, Clock
-from tracker.messages.history import History
-from tracker.messages.reading import (
+from tracker.queries.as_of import AsOf, Clock
+from tracker.queries.history import History
+from tracker.queries.history_reader import (
     NO_ACCOUNT,
     PAGE_EVENTS,
     Answer,
@@ -26,7 +25,8 @@ from tracker.messages.reading import (
     SeveralAccountsError,
     read_message,
 )
-from tracker.messages.times import InvalidTimeError, parse_shown_time
+from tracker.queries.schemas import MessageDossier
+from tracker.queries.times import InvalidTimeError, parse_shown_time
 from tracker.twilio.addresses import canonical_sid
 
 WIDE = 160

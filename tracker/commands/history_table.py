@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.control_characters import escape_controls
-from tracker.messages.answers import MessageState
-from tracker.messages.as_of import AsOf, Clock
-from tracker.messages.history import Entry, History
+from tracker.queries.as_of import AsOf, Clock
+from tracker.queries.history import Entry, History
+from tracker.queries.schemas import MessageState
 from tracker.twilio.done_date import parse_done_date
 from tracker.twilio.error_codes import find
 

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from tracker.commands.database import ask_database
 from tracker.control_characters import escape_controls, escape_json
-from tracker.messages.quarantine import (
+from tracker.queries.quarantine import (
     MAX_REASON,
     REASON,
     EvidenceRow,
@@ -33,7 +33,7 @@ from tracker.messages.quarantine import (
     list_quarantined,
     read_quarantined,
 )
-from tracker.messages.times import InvalidTimeError, parse_shown_time
+from tracker.queries.times import InvalidTimeError, parse_shown_time
 
 APPLICATION = "tracker-quarantine"
 MAX_LISTED = 1000

@@ -10,12 +10,12 @@ from litestar.exceptions import ClientException, HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody
 
-from tracker.annotations import MAX_TEXT, Annotation, InvalidAnnotationError, append_annotation, check_text
+from tracker.queries.annotations import MAX_TEXT, Annotation, InvalidAnnotationError, append_annotation, check_text
+from tracker.queries.reads import Connection, Pool, ask
 from tracker.settings import Settings
 from tracker.web.auth import token_guards
 from tracker.web.parameters import only, read_moment
 from tracker.web.problems import documented
-from tracker.web.reads import Connection, Pool, ask
 
 MAX_BODY: Final = 4096
 """Bytes of a request body."""

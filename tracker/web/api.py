@@ -8,10 +8,10 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException, HTTPException, NotFoundException
 
-from tracker.messages.answers import MessageEvents, MessageState
-from tracker.messages.as_of import AsOf
-from tracker.messages.history import History
-from tracker.messages.reading import (
+from tracker.queries.as_of import AsOf
+from tracker.queries.cursor import Place, encode
+from tracker.queries.history import History
+from tracker.queries.history_reader import (
     INLINE_EVENTS,
     PAGE_EVENTS,
     Answer,
@@ -20,6 +20,9 @@ from tracker.messages.reading import (
     off_loop,
     read_message,
 )
+from tracker.queries.message_list import Filters, NoSuchValueError, read_messages
+from tracker.queries.reads import Connection, Pool, ask
+from tracker.queries.schemas import MessageEvents, MessageState
 from tracker.settings import Settings
 from tracker.web.api_parameters import (
     DEFAULT_LIMIT,
@@ -47,8 +50,6 @@ from tracker.web.api_parameters import (
     UntilText,
 )
 from tracker.web.auth import token_guards
-from tracker.web.cursor import Place, encode
-from tracker.web.listing import Filters, NoSuchValueError, read_messages
 from tracker.web.parameters import (
     DIRECTIONS,
     EFFECTS,
@@ -68,7 +69,6 @@ from tracker.web.parameters import (
     read_statuses,
 )
 from tracker.web.problems import documented
-from tracker.web.reads import Connection, Pool, ask
 from tracker.web.safe_json import SafeJsonResponse
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final
 from litestar.openapi.spec import Example, OpenAPIType, Schema
 from litestar.params import PathParameter, QueryParameter
 
-from tracker.messages.answers import SID_PATTERN
-from tracker.messages.as_of import Clock
-from tracker.messages.reading import NO_ACCOUNT, PAGE_EVENTS
+from tracker.queries.as_of import Clock
+from tracker.queries.history_reader import NO_ACCOUNT, PAGE_EVENTS
+from tracker.queries.schemas import SID_PATTERN
 from tracker.web.parameters import DIRECTIONS, EFFECTS, MAX_TEXT
 
 DEFAULT_LIMIT: Final = 50

@@ -13,6 +13,7 @@ from tracker.http.fast_path import Shortcut
 from tracker.http.security_headers import SECURITY_HEADERS
 from tracker.postgres.bounded_connection import BoundedConnection
 from tracker.postgres.roles import Role, conninfo
+from tracker.queries.reads import Pool
 from tracker.settings import Settings, effective_account
 from tracker.twilio.keyring import Keyring, SharedKey
 from tracker.web.annotations_api import annotations_router
@@ -26,7 +27,6 @@ from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
 from tracker.web.public_url import PublicUrl
 from tracker.web.quarantine_api import quarantine_router
-from tracker.web.reads import Pool
 from tracker.web.receiver import Receiver
 from tracker.web.runtime import Runtime
 from tracker.web.stats import WebStats

@@ -13,13 +13,13 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from projections.standing import Effect
 from tracker.control_characters import escape_controls
-from tracker.messages.as_of import AsOf, Clock
-from tracker.messages.reading import NO_ACCOUNT
-from tracker.messages.times import InvalidTimeError, parse_time
+from tracker.queries.as_of import AsOf, Clock
+from tracker.queries.cursor import InvalidCursorError, Place, decode
+from tracker.queries.history_reader import NO_ACCOUNT
+from tracker.queries.times import InvalidTimeError, parse_time
 from tracker.twilio.addresses import Address, canonical_sid
 from tracker.twilio.addresses import read_address as parse_address
 from tracker.twilio.statuses import Direction, normalise
-from tracker.web.cursor import InvalidCursorError, Place, decode
 
 MAX_TEXT: Final = 256
 """Characters of a filter at most: the columns hold no more."""

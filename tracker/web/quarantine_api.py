@@ -14,7 +14,8 @@ from litestar.exceptions import ClientException, NotFoundException
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter
 
-from tracker.messages.quarantine import (
+from tracker.queries.history_reader import off_loop
+from tracker.queries.quarantine import (
     REASON,
     EvidenceRow,
     Place,
@@ -25,14 +26,13 @@ from tracker.messages.quarantine import (
     list_quarantined,
     read_quarantined,
 )
-from tracker.messages.reading import off_loop
-from tracker.messages.times import parse_time
+from tracker.queries.reads import Connection, Pool, ask
+from tracker.queries.times import parse_time
 from tracker.settings import Settings
 from tracker.web.api_parameters import DEFAULT_LIMIT, Limit, moment, optional
 from tracker.web.auth import token_guards
 from tracker.web.parameters import only, read_flag, read_range
 from tracker.web.problems import documented
-from tracker.web.reads import Connection, Pool, ask
 from tracker.web.safe_json import SafeJsonResponse
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,7 +11,8 @@ from litestar.exceptions import ClientException
 from litestar.openapi.spec import Example, OpenAPIType, Schema
 from litestar.params import QueryParameter
 
-from tracker.messages.statistics import (
+from tracker.queries.reads import Connection, Pool, ask
+from tracker.queries.statistics import (
     DIMENSIONS,
     MAX_ROWS,
     Dimension,
@@ -24,7 +25,6 @@ from tracker.settings import Settings
 from tracker.web.auth import token_guards
 from tracker.web.parameters import MAX_AHEAD, only, read_moment
 from tracker.web.problems import documented
-from tracker.web.reads import Connection, Pool, ask
 
 MAX_STEPS: Final = 2_000
 """Steps of a range at most."""

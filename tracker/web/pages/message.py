@@ -11,15 +11,15 @@ from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery, QueryParameter
 from markupsafe import Markup
 
-from tracker.messages.answers import EventAnswer, MessageState
-from tracker.messages.as_of import AsOf, Clock
-from tracker.messages.history import History
-from tracker.messages.times import format_time, parse_shown_time
+from tracker.queries.as_of import AsOf, Clock
+from tracker.queries.history import History
+from tracker.queries.reads import Pool
+from tracker.queries.schemas import EventAnswer, MessageState
+from tracker.queries.times import format_time, parse_shown_time
 from tracker.twilio.error_codes import ErrorCode, find, page_url
 from tracker.web.api import build, find_history
 from tracker.web.pages.rendering import link_positions, page
 from tracker.web.parameters import only, read_account, read_as_of, read_sid
-from tracker.web.reads import Pool
 
 _GOOD = frozenset({"delivered", "read", "received"})
 _BAD = frozenset({"failed", "undelivered", "canceled", "partially_delivered"})

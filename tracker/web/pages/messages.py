@@ -10,13 +10,13 @@ from litestar.exceptions import ClientException
 from litestar.params import FromQuery
 from litestar.response import Redirect
 
-from tracker.messages.answers import MessageState
-from tracker.web.cursor import Place, encode
-from tracker.web.listing import Filters, NoSuchValueError, read_messages
+from tracker.queries.cursor import Place, encode
+from tracker.queries.message_list import Filters, NoSuchValueError, read_messages
+from tracker.queries.reads import Connection, Pool, ask
+from tracker.queries.schemas import MessageState
 from tracker.web.pages.message import tone
 from tracker.web.pages.rendering import page
 from tracker.web.parameters import only, read_address, read_cursor, read_error_code, read_sid, read_statuses
-from tracker.web.reads import Connection, Pool, ask
 
 PAGE_MESSAGES: Final = 50
 

@@ -11,15 +11,15 @@ from markupsafe import Markup
 from psycopg.rows import TupleRow
 
 from projections.percentile import percentile
-from tracker.messages.quarantine import Waiting, count_waiting
 from tracker.postgres.sql_files import query
+from tracker.queries.quarantine import Waiting, count_waiting
+from tracker.queries.reads import Connection, Pool, ask
 from tracker.twilio.error_codes import find
 from tracker.web.metrics import LogHealth, Metrics, query_log_health
 from tracker.web.pages.chart import OBJECTIVE, Volume, draw, fill, total
 from tracker.web.pages.message import tone
 from tracker.web.pages.rendering import page
 from tracker.web.parameters import only
-from tracker.web.reads import Connection, Pool, ask
 
 
 class Span(NamedTuple):

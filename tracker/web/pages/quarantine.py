@@ -7,11 +7,11 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.params import FromPath, FromQuery
 
-from tracker.messages.times import parse_shown_time
+from tracker.queries.reads import Pool
+from tracker.queries.times import parse_shown_time
 from tracker.web.pages.rendering import page
 from tracker.web.parameters import only
 from tracker.web.quarantine_api import find_callback, find_quarantined, read_filters
-from tracker.web.reads import Pool
 
 PAGE_CALLBACKS = 50
 

@@ -19,7 +19,7 @@ from psycopg import OperationalError
 
 from tracker.control_characters import escape_controls
 from tracker.errors import DatabaseUnavailableError
-from tracker.messages.times import format_time
+from tracker.queries.times import format_time
 from tracker.web.problems import AnyRequest, answer_problem, refuse
 
 _DIRECTORY: Final = Path(__file__).parent

@@ -12,7 +12,7 @@ from projections.message import Message
 from projections.standing import Effect
 from tracker.control_characters import escape_json
 from tracker.log.event import Event, Source
-from tracker.messages.history import History
+from tracker.queries.history import History
 from tracker.twilio.done_date import parse_done_date
 from tracker.twilio.form import parse_form
 from tracker.twilio.statuses import Direction, direction_of, normalise

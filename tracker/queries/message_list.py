@@ -11,11 +11,11 @@ from psycopg.rows import TupleRow, kwargs_row
 
 from projections.message import EFFECT_BITS
 from projections.standing import Effect
-from tracker.messages.answers import MessageState, wall_clock
 from tracker.postgres.sql_files import query
+from tracker.queries.cursor import Place
+from tracker.queries.schemas import MessageState, wall_clock
 from tracker.twilio.addresses import Address
 from tracker.twilio.statuses import INBOUND_STATUSES, PHASES, Direction, direction_of
-from tracker.web.cursor import Place
 
 CHANNELS: Final = frozenset({"sms", "mms", "whatsapp", "rcs", "messenger"})
 """Channels that may have no message yet; any other is a typing error as long as it has none."""

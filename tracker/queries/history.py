@@ -8,9 +8,9 @@ from projections.fact import Fact
 from projections.message import Message, Said, apply_event
 from projections.standing import Effect, Step
 from tracker.log.event import Event
-from tracker.messages.as_of import AsOf, Clock, time_of
-from tracker.messages.explanation import Before, explain, why_decided
-from tracker.messages.times import format_time
+from tracker.queries.as_of import AsOf, Clock, time_of
+from tracker.queries.explanation import Before, explain, why_decided
+from tracker.queries.times import format_time
 
 MAX_FACTS: Final = 4096
 """Different facts that explanations look back on. Twilio states about ten of a message; more are a replay or an attack, and a sentence

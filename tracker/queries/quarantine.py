@@ -11,8 +11,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
 from tracker.control_characters import escape_json
-from tracker.messages.answers import parameters, signature_fingerprint, text_of
 from tracker.postgres.sql_files import query
+from tracker.queries.schemas import parameters, signature_fingerprint, text_of
 from tracker.twilio.addresses import canonical_sid
 from tracker.twilio.callback import Callback, read_callback
 from tracker.twilio.form import first_values, parse_form

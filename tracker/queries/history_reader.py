@@ -16,8 +16,8 @@ from psycopg.rows import TupleRow
 from projections.message import Said
 from tracker.log.event import Event
 from tracker.log.reader import read_events, read_facts
-from tracker.messages.as_of import AsOf
-from tracker.messages.history import History, HistoryFold
+from tracker.queries.as_of import AsOf
+from tracker.queries.history import History, HistoryFold
 from tracker.twilio.addresses import canonical_sid
 
 PAGE_EVENTS: Final = 200
