@@ -14,15 +14,15 @@ from tracker.http.security_headers import SECURITY_HEADERS
 from tracker.postgres.roles import Role, conninfo
 from tracker.queries.reads import Pool
 from tracker.settings import Settings, load_settings
-from tracker.web.annotations_api import annotations_router
-from tracker.web.api import api_router
-from tracker.web.documentation import openapi_config
-from tracker.web.metrics import Metrics
+from tracker.web.api.annotations import annotations_router
+from tracker.web.api.messages import api_router
+from tracker.web.api.openapi import openapi_config
+from tracker.web.api.quarantine import quarantine_router
+from tracker.web.api.statistics import stats_router
 from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
-from tracker.web.quarantine_api import quarantine_router
-from tracker.web.stats import WebStats
-from tracker.web.stats_api import stats_router
+from tracker.web.telemetry.metrics import Metrics
+from tracker.web.telemetry.shared_counters import WebStats
 
 
 @contextmanager

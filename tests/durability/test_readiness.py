@@ -10,7 +10,7 @@ import psutil
 from tests.durability.outage import fragile_server
 from tests.durability.test_spool_files import fill_up
 from tests.serving import PATIENCE, Tracker, running_tracker, wait_until
-from tracker.web.health import SPOOL_FULL
+from tracker.web.telemetry.health import SPOOL_FULL
 
 CLIENTS = 16
 

@@ -9,9 +9,9 @@ from typing import Final
 from prometheus_client.core import Metric
 
 from tests.grafana.shipped import rules
-from tracker.web.derived_metrics import DerivedCollector
-from tracker.web.metrics import FaultCollector, LogCollector, SpoolCollector, WebCollector
-from tracker.web.stats import WebStats
+from tracker.web.telemetry.derived_metrics import DerivedCollector
+from tracker.web.telemetry.metrics import FaultCollector, LogCollector, SpoolCollector, WebCollector
+from tracker.web.telemetry.shared_counters import WebStats
 
 FROM_PROMETHEUS: Final[Mapping[str, frozenset[str]]] = {
     "up": frozenset(),

@@ -26,7 +26,7 @@ from tests.serving import (
     starting_tracker,
     wait_until,
 )
-from tracker.web.auth import LOCAL_ONLY
+from tracker.web.access.tokens import LOCAL_ONLY
 
 PUBLIC_URL = "https://tracker.example.com"
 VICTIM = message_sid(77)

@@ -16,7 +16,7 @@ from tests.answering import answering
 from tests.story import SID, append, event
 from tracker.queries import reads
 from tracker.queries.reads import READ_SECONDS
-from tracker.web import api
+from tracker.web.api import messages as api
 
 TOKEN = "correct horse ü battery"
 PROTECTED = (

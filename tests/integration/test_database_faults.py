@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from projections.runner import RUNNER_LOCK
 from tests.serving import Tracker, running_tracker, wait_until
 from tracker.postgres.roles import Role, conninfo
-from tracker.web.faults import find_database_faults
+from tracker.web.telemetry.faults import find_database_faults
 
 pytestmark = pytest.mark.anyio
 

@@ -22,8 +22,8 @@ from tests.story import append_async
 from tests.traffic import traffic
 from tracker.postgres.roles import Role, conninfo
 from tracker.twilio.error_codes import all_codes
-from tracker.web.metrics import Metrics, Pool
-from tracker.web.stats import WebStats
+from tracker.web.telemetry.metrics import Metrics, Pool
+from tracker.web.telemetry.shared_counters import WebStats
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

@@ -15,10 +15,10 @@ from psycopg_pool import AsyncConnectionPool
 from tests.serving import PATIENCE, Tracker, running_tracker, wait_until
 from tracker.log.circuit_breaker import Availability
 from tracker.postgres.roles import Role, conninfo
-from tracker.web import faults, metrics
-from tracker.web.faults import DATABASE_FAULTS, LOCAL_FAULTS, Connection, Fault
-from tracker.web.metrics import Metrics, Pool
-from tracker.web.stats import WebStats
+from tracker.web.telemetry import faults, metrics
+from tracker.web.telemetry.faults import DATABASE_FAULTS, LOCAL_FAULTS, Connection, Fault
+from tracker.web.telemetry.metrics import Metrics, Pool
+from tracker.web.telemetry.shared_counters import WebStats
 
 SECONDS = 3.0
 

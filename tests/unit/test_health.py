@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from tracker.log.circuit_breaker import Availability
-from tracker.web import faults, health
-from tracker.web.faults import Fault
-from tracker.web.health import SPOOL_FULL, Checks
-from tracker.web.metrics import LogHealth, Pool
-from tracker.web.stats import WebStats
+from tracker.web.telemetry import faults, health
+from tracker.web.telemetry.faults import Fault
+from tracker.web.telemetry.health import SPOOL_FULL, Checks
+from tracker.web.telemetry.metrics import LogHealth, Pool
+from tracker.web.telemetry.shared_counters import WebStats
 
 pytestmark = pytest.mark.anyio
 

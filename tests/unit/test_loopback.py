@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracker.web.loopback import is_local_request, loopback_host
+from tracker.web.access.loopback import is_local_request, loopback_host
 
 LOCAL = (
     "localhost", "LocalHost", "localhost:8000", "127.0.0.1", "127.0.0.1:1", "127.0.0.1:65535", "127.1.2.3:80", "127.255.255.255",

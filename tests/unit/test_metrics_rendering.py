@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
-from tracker.web.metrics_rendering import MetricsFormat, SharedRendering, choose_format, encode_metrics
+from tracker.web.telemetry.metrics_rendering import MetricsFormat, SharedRendering, choose_format, encode_metrics
 
 pytestmark = pytest.mark.anyio
 

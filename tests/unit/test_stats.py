@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tracker.web.stats import WebStats, shared_memory
+from tracker.web.telemetry.shared_counters import WebStats, shared_memory
 
 
 def test_workers_count_together() -> None:

@@ -17,8 +17,8 @@ from tracker.log.event_store import Kept
 from tracker.log.record import Record
 from tracker.twilio.keyring import Keyring
 from tracker.web.public_url import PublicUrl
-from tracker.web.stats import WebStats, shared_memory
 from tracker.web.summary_log import SUMMARY_SECONDS
+from tracker.web.telemetry.shared_counters import WebStats, shared_memory
 from tracker.web.webhook import Webhook
 
 BASE_URL = "https://status.example.com"

@@ -24,8 +24,8 @@ from tracker.settings import Settings
 from tracker.stop_signals import URGENT_SIGNALS, StopSignals
 from tracker.supervisor.child import Child
 from tracker.supervisor.database_supervisor import DatabaseKeeper
-from tracker.web.receiver import spool_directory
-from tracker.web.stats import shared_memory
+from tracker.web.ingest import spool_directory
+from tracker.web.telemetry.shared_counters import shared_memory
 from tracker.web.worker import SOCKET, STATS, WORKER
 
 _log = structlog.get_logger()

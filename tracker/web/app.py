@@ -16,22 +16,22 @@ from tracker.postgres.roles import Role, conninfo
 from tracker.queries.reads import Pool
 from tracker.settings import Settings, effective_account
 from tracker.twilio.keyring import Keyring, SharedKey
-from tracker.web.annotations_api import annotations_router
-from tracker.web.api import api_router
-from tracker.web.documentation import openapi_config
-from tracker.web.head import HeadRequests
-from tracker.web.health import Checks, health_router
-from tracker.web.metrics import Metrics
-from tracker.web.metrics_rendering import SharedRendering
+from tracker.web.api.annotations import annotations_router
+from tracker.web.api.messages import api_router
+from tracker.web.api.openapi import openapi_config
+from tracker.web.api.quarantine import quarantine_router
+from tracker.web.api.statistics import stats_router
+from tracker.web.head_requests import HeadRequests
+from tracker.web.ingest import Receiver
 from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
 from tracker.web.public_url import PublicUrl
-from tracker.web.quarantine_api import quarantine_router
-from tracker.web.receiver import Receiver
-from tracker.web.runtime import Runtime
-from tracker.web.stats import WebStats
-from tracker.web.stats_api import stats_router
+from tracker.web.telemetry.health import Checks, health_router
+from tracker.web.telemetry.metrics import Metrics
+from tracker.web.telemetry.metrics_rendering import SharedRendering
+from tracker.web.telemetry.shared_counters import WebStats
 from tracker.web.webhook import PATH, Webhook
+from tracker.web.worker_context import Runtime
 
 QUERY_SECONDS = 5
 """After so long a question to the database is given up."""

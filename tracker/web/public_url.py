@@ -9,7 +9,7 @@ that names this machine itself is accepted, strictly parsed: Twilio signs no suc
 from collections.abc import Sequence
 
 from tracker.twilio.signature import origin_forms
-from tracker.web.loopback import loopback_host
+from tracker.web.access.loopback import loopback_host
 
 Headers = dict[bytes, bytes]
 

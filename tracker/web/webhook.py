@@ -35,8 +35,8 @@ from tracker.twilio.keyring import Keyring
 from tracker.twilio.signature import is_signature, verify
 from tracker.web.public_url import Headers, PublicUrl
 from tracker.web.repetitions import Repetitions, callback_digest
-from tracker.web.stats import Result, WebStats
 from tracker.web.summary_log import SummaryLog, describe_network, describe_url
+from tracker.web.telemetry.shared_counters import Result, WebStats
 
 PATH = "/webhooks/twilio/status"
 

@@ -20,7 +20,7 @@ from tracker.logging_setup import configure_logging
 from tracker.processes import INSTANCE_ID, end_with_parent
 from tracker.server_settings import effective_api_token, load_server_settings
 from tracker.web.app import create_app
-from tracker.web.runtime import Runtime
+from tracker.web.worker_context import Runtime
 
 SOCKET: Final = "TRACKER_SOCKET"
 """Environment variable: the descriptor of the listening socket, which outlives each worker."""

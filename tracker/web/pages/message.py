@@ -17,9 +17,9 @@ from tracker.queries.reads import Pool
 from tracker.queries.schemas import EventAnswer, MessageState
 from tracker.queries.times import format_time, parse_shown_time
 from tracker.twilio.error_codes import ErrorCode, find, page_url
-from tracker.web.api import build, find_history
+from tracker.web.api.messages import build, find_history
+from tracker.web.api.parameters import only, read_account, read_as_of, read_sid
 from tracker.web.pages.rendering import link_positions, page
-from tracker.web.parameters import only, read_account, read_as_of, read_sid
 
 _GOOD = frozenset({"delivered", "read", "received"})
 _BAD = frozenset({"failed", "undelivered", "canceled", "partially_delivered"})

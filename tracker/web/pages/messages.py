@@ -14,9 +14,9 @@ from tracker.queries.cursor import Place, encode
 from tracker.queries.message_list import Filters, NoSuchValueError, read_messages
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.queries.schemas import MessageState
+from tracker.web.api.parameters import only, read_address, read_cursor, read_error_code, read_sid, read_statuses
 from tracker.web.pages.message import tone
 from tracker.web.pages.rendering import page
-from tracker.web.parameters import only, read_address, read_cursor, read_error_code, read_sid, read_statuses
 
 PAGE_MESSAGES: Final = 50
 

@@ -15,11 +15,11 @@ from tracker.postgres.sql_files import query
 from tracker.queries.quarantine import Waiting, count_waiting
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.twilio.error_codes import find
-from tracker.web.metrics import LogHealth, Metrics, query_log_health
+from tracker.web.api.parameters import only
 from tracker.web.pages.chart import OBJECTIVE, Volume, draw, fill, total
 from tracker.web.pages.message import tone
 from tracker.web.pages.rendering import page
-from tracker.web.parameters import only
+from tracker.web.telemetry.metrics import LogHealth, Metrics, query_log_health
 
 
 class Span(NamedTuple):

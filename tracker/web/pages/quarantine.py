@@ -9,9 +9,9 @@ from litestar.params import FromPath, FromQuery
 
 from tracker.queries.reads import Pool
 from tracker.queries.times import parse_shown_time
+from tracker.web.api.parameters import only
+from tracker.web.api.quarantine import find_callback, find_quarantined, read_filters
 from tracker.web.pages.rendering import page
-from tracker.web.parameters import only
-from tracker.web.quarantine_api import find_callback, find_quarantined, read_filters
 
 PAGE_CALLBACKS = 50
 

@@ -6,7 +6,7 @@ from typing import Final
 from litestar import Response, Router, get
 
 from tracker.settings import Settings
-from tracker.web.auth import token_guards
+from tracker.web.access.tokens import token_guards
 from tracker.web.pages.message import show_message
 from tracker.web.pages.messages import show_messages
 from tracker.web.pages.overview import show_overview

@@ -29,9 +29,9 @@ from tracker.queries.quarantine import (
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.queries.times import parse_time
 from tracker.settings import Settings
-from tracker.web.api_parameters import DEFAULT_LIMIT, Limit, moment, optional
-from tracker.web.auth import token_guards
-from tracker.web.parameters import only, read_flag, read_range
+from tracker.web.access.tokens import token_guards
+from tracker.web.api.message_parameters import DEFAULT_LIMIT, Limit, moment, optional
+from tracker.web.api.parameters import only, read_flag, read_range
 from tracker.web.problems import documented
 from tracker.web.safe_json import SafeJsonResponse
 

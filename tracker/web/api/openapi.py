@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, Yaml
 from litestar.openapi.spec import Components, SecurityScheme
 
 from tracker.settings import Settings
-from tracker.web.auth import token_guards
+from tracker.web.access.tokens import token_guards
 from tracker.web.pages.rendering import HEADERS, render
 
 

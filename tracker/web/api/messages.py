@@ -24,7 +24,8 @@ from tracker.queries.message_list import Filters, NoSuchValueError, read_message
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.queries.schemas import MessageEvents, MessageState
 from tracker.settings import Settings
-from tracker.web.api_parameters import (
+from tracker.web.access.tokens import token_guards
+from tracker.web.api.message_parameters import (
     DEFAULT_LIMIT,
     AccountText,
     After,
@@ -49,8 +50,7 @@ from tracker.web.api_parameters import (
     ToText,
     UntilText,
 )
-from tracker.web.auth import token_guards
-from tracker.web.parameters import (
+from tracker.web.api.parameters import (
     DIRECTIONS,
     EFFECTS,
     only,

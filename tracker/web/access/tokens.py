@@ -1,6 +1,6 @@
 """Access to everything but the webhook, ``/livez`` and the status in ``/readyz``.
 
-With an API token, requests need it. Without one the server answers requests from this machine only (``tracker.web.loopback``).
+With an API token, requests need it. Without one the server answers requests from this machine only (``tracker.web.access.loopback``).
 """
 
 import binascii
@@ -14,7 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 from pydantic import SecretStr
 
-from tracker.web.loopback import is_local_request
+from tracker.web.access.loopback import is_local_request
 
 _DETAIL = "Send the token of TRACKER_API_TOKEN as “Authorization: Bearer …”"
 _BEARER = 'Bearer realm="tracker"'

@@ -8,7 +8,7 @@ from litestar.params import PathParameter, QueryParameter
 from tracker.queries.as_of import Clock
 from tracker.queries.history_reader import NO_ACCOUNT, PAGE_EVENTS
 from tracker.queries.schemas import SID_PATTERN
-from tracker.web.parameters import DIRECTIONS, EFFECTS, MAX_TEXT
+from tracker.web.api.parameters import DIRECTIONS, EFFECTS, MAX_TEXT
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1000

@@ -17,8 +17,8 @@ from tracker.log.spool.spool_file import Spool
 from tracker.log.spool.spooled_record import SpoolSize
 from tracker.postgres.roles import Role, conninfo
 from tracker.settings import Settings
-from tracker.web.runtime import Runtime
-from tracker.web.stats import SpoolTotals, WebStats
+from tracker.web.telemetry.shared_counters import SpoolTotals, WebStats
+from tracker.web.worker_context import Runtime
 
 DRAIN_SECONDS = 2.0
 """How long a drained batch may take. Nobody waits for it, but a stop does."""

@@ -17,11 +17,11 @@ from psycopg_pool import PoolTimeout
 
 from tracker.log.circuit_breaker import Availability
 from tracker.settings import Settings
-from tracker.web.auth import has_access, token_guards
-from tracker.web.faults import find_local_faults
-from tracker.web.metrics import LogHealth, Pool, ProjectionHealth, read_log_health
-from tracker.web.metrics_rendering import MEDIA_TYPES, SharedRendering, choose_format
-from tracker.web.stats import WebStats
+from tracker.web.access.tokens import has_access, token_guards
+from tracker.web.telemetry.faults import find_local_faults
+from tracker.web.telemetry.metrics import LogHealth, Pool, ProjectionHealth, read_log_health
+from tracker.web.telemetry.metrics_rendering import MEDIA_TYPES, SharedRendering, choose_format
+from tracker.web.telemetry.shared_counters import WebStats
 
 READY_SECONDS: Final = 0.5
 """Time that ``/readyz`` waits for the database. Probes usually have a timeout of one second."""

@@ -13,8 +13,8 @@ from litestar.params import JSONBody
 from tracker.queries.annotations import MAX_TEXT, Annotation, InvalidAnnotationError, append_annotation, check_text
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.settings import Settings
-from tracker.web.auth import token_guards
-from tracker.web.parameters import only, read_moment
+from tracker.web.access.tokens import token_guards
+from tracker.web.api.parameters import only, read_moment
 from tracker.web.problems import documented
 
 MAX_BODY: Final = 4096

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from projections.runner import RUNNER_LOCK
 from tracker.errors import LogHeadMissingError
 from tracker.postgres.sql_files import query
-from tracker.web.stats import WebStats
+from tracker.web.telemetry.shared_counters import WebStats
 
 LocalFaultName = Literal["spool_unusable", "spool_damaged"]
 DatabaseFaultName = Literal["log_head_missing", "fsync_off", "log_rewound", "runner_lock_held", "login_is_superuser"]

@@ -22,8 +22,8 @@ from tracker.queries.statistics import (
     read_statistics,
 )
 from tracker.settings import Settings
-from tracker.web.auth import token_guards
-from tracker.web.parameters import MAX_AHEAD, only, read_moment
+from tracker.web.access.tokens import token_guards
+from tracker.web.api.parameters import MAX_AHEAD, only, read_moment
 from tracker.web.problems import documented
 
 MAX_STEPS: Final = 2_000

@@ -21,10 +21,10 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tracker.postgres.sql_files import query
-from tracker.web.derived_metrics import DerivedCollector, read_series
-from tracker.web.faults import DATABASE_FAULTS, LOCAL_FAULTS, Fault, find_database_faults, find_local_faults
-from tracker.web.metrics_rendering import MEDIA_TYPES, MetricsFormat, choose_format, encode_metrics
-from tracker.web.stats import BATCH_BOUNDS, RESULTS, SECONDS_BOUNDS, Histogram, WebStats
+from tracker.web.telemetry.derived_metrics import DerivedCollector, read_series
+from tracker.web.telemetry.faults import DATABASE_FAULTS, LOCAL_FAULTS, Fault, find_database_faults, find_local_faults
+from tracker.web.telemetry.metrics_rendering import MEDIA_TYPES, MetricsFormat, choose_format, encode_metrics
+from tracker.web.telemetry.shared_counters import BATCH_BOUNDS, RESULTS, SECONDS_BOUNDS, Histogram, WebStats
 
 _log = structlog.get_logger()
 
