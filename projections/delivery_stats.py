@@ -14,12 +14,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from projections.alike import alike
+from projections.fold.grouping import alike
+from projections.fold.milestones import completes_delivery, latency_of, reached_by
+from projections.fold.transitions import Batch, Likeness, Transition
 from projections.labels import channel_label, error_code_group, service_group
 from projections.latency_digest import bucket_of
 from projections.projection import Connection
-from projections.reached import completes_delivery, latency_of, reached_by
-from projections.transitions import Batch, Likeness, Transition
 from tracker.postgres.binary_arrays import PackedArray, pack_datetimes, pack_int8, pack_text
 from tracker.postgres.sql_files import query
 from tracker.twilio.statuses import direction_of

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from projections.message import Message
+from projections.fold.message import Message
+from projections.fold.transitions import Batch
 from projections.projection import Connection
-from projections.transitions import Batch
 from tracker.postgres.binary_arrays import PackedArray, join, pack_bool, pack_datetimes, pack_few, pack_int8, pack_text
 from tracker.postgres.sql_files import query
 from tracker.twilio.statuses import FINAL

@@ -23,11 +23,11 @@ from typing import Final
 
 import msgspec
 
-from projections.alike import alike
+from projections.fold.grouping import alike
+from projections.fold.milestones import completes_delivery, latency_of, reached_by
+from projections.fold.transitions import Batch, Likeness, Transition
 from projections.labels import channel_label, country_label, status_label
 from projections.projection import Connection
-from projections.reached import completes_delivery, latency_of, reached_by
-from projections.transitions import Batch, Likeness, Transition
 from tracker.postgres.binary_arrays import pack_datetimes, pack_int8, pack_text
 from tracker.postgres.sql_files import query
 from tracker.twilio.error_codes import FAILED_FEE_USD, failed_fee_applies, metric_label

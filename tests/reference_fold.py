@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from projections.message import Said
+from projections.fold.message import Said
 
 PHASES = {
     "accepted": 1,

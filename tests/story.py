@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 from uuid_utils import uuid7
 
-from projections.catalogue import PROJECTIONS
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
 from tests.projector import become_active
 from tracker.log.event import Evidence, NewEvent, Quarantined

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from projections.process import catch_up
+from projections.projector import catch_up
 from tests.bench import seed
 from tests.bench.progress import Progress
 from tests.bench.seed import SeededLog

@@ -10,11 +10,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from projections.catalogue import PROJECTIONS
-from projections.process import project
+from projections.fold.transitions import Batch
 from projections.projection import Projection
+from projections.projector import project
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from projections.transitions import Batch
 from tests.counting import assert_exact, counters, log_counts
 from tests.projector import become_active, is_active, projecting, wait_projected
 from tests.serving import wait_until

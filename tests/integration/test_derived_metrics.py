@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 from psycopg_pool import AsyncConnectionPool
 
-from projections.catalogue import PROJECTIONS
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
 from tests.counting import log_counts
 from tests.projector import become_active

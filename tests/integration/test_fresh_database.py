@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import psycopg
 
-from projections.catalogue import PROJECTIONS
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
 from tests.new_events import new_events
 from tracker.log.event_store import EventStore

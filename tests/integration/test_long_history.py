@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from projections.message import Said
+from projections.fold.message import Said
 from tests.answering import answering
 from tests.database import PostgresForTests
 from tests.serving import Tracker, running_tracker

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from projections.catalogue import PROJECTIONS
+from projections.projection_status import Health, read_status
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from projections.status import Health, read_status
 from tests.projector import become_active, is_active, projecting, wait_projected
 from tests.serving import wait_until
 from tests.story import append
@@ -78,7 +78,7 @@ def test_long_waits_are_behind(
     append(database_url, traffic(1, 10))
     run(database_url)
     connection.execute("UPDATE projections SET position = position - 1, event_id = NULL WHERE name = 'message_state'")
-    monkeypatch.setattr("projections.status.BEHIND_SECONDS", 0.0)
+    monkeypatch.setattr("projections.projection_status.BEHIND_SECONDS", 0.0)
     assert {each.name: each.health for each in read_status(connection, PROJECTIONS).projections} == {
         "delivery_stats": Health.OK,
         "message_state": Health.BEHIND,

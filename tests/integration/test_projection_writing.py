@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from projections.fold.transitions import Batch
 from projections.projection import Connection
-from projections.transitions import Batch
 from projections.writing import write_batch
 from tracker.errors import RebuildError
 

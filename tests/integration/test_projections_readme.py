@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from projections.catalogue import PROJECTIONS
-from projections.rebuild import rebuilding
+from projections.rebuild.rebuild import rebuilding
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
 from tests.projector import become_active
 from tests.story import append

@@ -11,9 +11,9 @@ import msgspec
 import psycopg
 import pytest
 
-from projections.catalogue import PROJECTIONS
+from projections.projection_status import Health, read_status
+from projections.registry import PROJECTIONS
 from projections.runner import CheckpointMovedError, Runner
-from projections.status import Health, read_status
 from tests.projector import become_active
 from tests.serving import bare_environment, running_tracker, wait_until
 from tests.story import append

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from projections.catalogue import PROJECTIONS
+from projections.registry import PROJECTIONS
 from tests.new_events import new_events
 from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 import structlog
 
-from projections.catalogue import PROJECTIONS
+from projections.fold.transitions import Batch
 from projections.metric_counters import METRIC_COUNTERS
 from projections.projection import Projection
+from projections.registry import PROJECTIONS
 from projections.runner import CheckpointMovedError, Runner
-from projections.transitions import Batch
 from tests.counting import assert_exact
 from tests.projector import become_active
 from tests.serving import running_tracker, wait_until

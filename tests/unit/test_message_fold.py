@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from projections.fact import fact_of
-from projections.message import MAX_PLACES, Message, Said, fold
+from projections.fold.message import MAX_PLACES, Message, Said, fold
+from projections.fold.status_report import fact_of
 from tests.histories import NOON, SID, events, histories, say
 from tests.reference_fold import OUTCOMES, PHASES, reference_state, status_of
 

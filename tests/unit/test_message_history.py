@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.message import Message, Said
+from projections.fold.message import Message, Said
 from tracker.log.event import Event
 from tracker.queries.as_of import AsOf, Clock, time_of
 from tracker.queries.history import History, HistoryFold

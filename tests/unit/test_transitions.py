@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.message import Key, Message, Said, fold
+from projections.fold.message import Key, Message, Said, fold
+from projections.fold.transitions import Messages, Transition
 from projections.runner import contiguous
-from projections.transitions import Messages, Transition
 from tests.histories import ACCOUNTS, NOON, histories, say
 
 

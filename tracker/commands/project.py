@@ -3,7 +3,7 @@
 import rich_click as click
 import structlog
 
-from projections.process import catch_up, project
+from projections.projector import catch_up, project
 from tracker.commands.project_status import show_status
 from tracker.postgres.embedded.server import open_database
 from tracker.postgres.roles import Role, conninfo

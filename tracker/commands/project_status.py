@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from projections.catalogue import PROJECTIONS
-from projections.status import Health, ProjectionStatus, Status, read_status
+from projections.projection_status import Health, ProjectionStatus, Status, read_status
+from projections.registry import PROJECTIONS
 from tracker.errors import DatabaseUnavailableError, MigrationError
 from tracker.postgres.embedded.server import open_database
 from tracker.postgres.roles import Role, conninfo

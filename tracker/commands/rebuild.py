@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from projections.catalogue import PROJECTIONS
-from projections.comparison import Rebuilt
 from projections.projection import Projection
-from projections.rebuild import Rebuild, rebuilding
+from projections.rebuild.comparison import Rebuilt
+from projections.rebuild.rebuild import Rebuild, rebuilding
+from projections.registry import PROJECTIONS
 from tracker.commands.rebuild_report import Report, show
 from tracker.postgres.embedded.server import open_database
 from tracker.postgres.roles import conninfo

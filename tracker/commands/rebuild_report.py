@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from projections.comparison import Example, Rebuilt, TableDifferences
+from projections.rebuild.comparison import Example, Rebuilt, TableDifferences
 from tracker.logging_setup import mask
 
 

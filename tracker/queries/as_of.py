@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from projections.message import Said
+from projections.fold.message import Said
 from tracker.log.event import Event
 from tracker.twilio.done_date import happened_at
 

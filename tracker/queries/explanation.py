@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from projections.fact import Fact
-from projections.message import Message
-from projections.standing import Step
+from projections.fold.lifecycle import Step
+from projections.fold.message import Message
+from projections.fold.status_report import Fact
 from tracker.twilio.done_date import INCOMPARABLE
 from tracker.twilio.statuses import OUTCOME_PHASE, UNKNOWN_PHASE
 

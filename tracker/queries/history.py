@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from projections.fact import Fact
-from projections.message import Message, Said, apply_event
-from projections.standing import Effect, Step
+from projections.fold.lifecycle import Effect, Step
+from projections.fold.message import Message, Said, apply_event
+from projections.fold.status_report import Fact
 from tracker.log.event import Event
 from tracker.queries.as_of import AsOf, Clock, time_of
 from tracker.queries.explanation import Before, explain, why_decided

@@ -13,7 +13,7 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from projections.message import Said
+from projections.fold.message import Said
 from tracker.log.event import Event
 from tracker.log.reader import read_events, read_facts
 from tracker.queries.as_of import AsOf

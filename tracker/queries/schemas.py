@@ -8,8 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from projections.message import Message
-from projections.standing import Effect
+from projections.fold.lifecycle import Effect
+from projections.fold.message import Message
 from tracker.control_characters import escape_json
 from tracker.log.event import Event, Source
 from tracker.queries.history import History

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from projections.catalogue import PROJECTIONS
 from projections.delivery_stats import DELIVERY_STATS
-from projections.rebuild import OnProgress, rebuilding
+from projections.rebuild.rebuild import OnProgress, rebuilding
+from projections.registry import PROJECTIONS
 from tests.counting import assert_exact
 from tests.rebuilding import compare_and_switch, rebuild
 from tests.serving import PATIENCE
@@ -88,8 +88,8 @@ def test_tables_that_were_migrated_since_are_filled_anew(
 
 KILLED = """
 import os, signal, sys
-from projections.catalogue import PROJECTIONS
-from projections.rebuild import rebuilding
+from projections.registry import PROJECTIONS
+from projections.rebuild.rebuild import rebuilding
 
 def on_progress(events, position, last):
     print(position, flush=True)

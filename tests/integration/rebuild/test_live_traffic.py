@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 
-from projections.catalogue import PROJECTIONS
-from projections.rebuild import rebuilding
+from projections.rebuild.rebuild import rebuilding
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
 from tests.counting import assert_exact
 from tests.projector import become_active, lag, wait_projected

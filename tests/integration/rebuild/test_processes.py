@@ -9,9 +9,9 @@ import psutil
 import psycopg
 import pytest
 
-from projections.catalogue import PROJECTIONS
-from projections.rebuild import rebuilding
-from projections.shares import usual_shares
+from projections.rebuild.partitions import usual_shares
+from projections.rebuild.rebuild import rebuilding
+from projections.registry import PROJECTIONS
 from tests.counting import assert_exact
 from tests.rebuilding import Poisoned, compare_and_switch, dump, rebuild
 from tests.serving import wait_until
@@ -93,8 +93,8 @@ def test_an_event_that_cannot_be_folded_is_named(as_owner: str) -> None:
 
 FROZEN = """
 import sys
-from projections.catalogue import PROJECTIONS
-from projections.rebuild import rebuilding
+from projections.registry import PROJECTIONS
+from projections.rebuild.rebuild import rebuilding
 
 def on_progress(events, position, last):
     print(position, flush=True)

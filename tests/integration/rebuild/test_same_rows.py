@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uuid_utils import uuid7
 
-from projections.catalogue import PROJECTIONS
 from projections.delivery_stats import DELIVERY_STATS
-from projections.message import Said
+from projections.fold.message import Said
 from projections.message_state import MESSAGE_STATE
 from projections.metric_counters import METRIC_COUNTERS
-from projections.rebuild import rebuilding
+from projections.rebuild.rebuild import rebuilding
+from projections.registry import PROJECTIONS
 from tests.counting import assert_exact
 from tests.histories import histories
 from tests.new_events import EVIDENCE

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from projections.message_state import MESSAGE_STATE
-from projections.rebuild import REBUILD_LOCK, rebuilding
+from projections.rebuild.rebuild import REBUILD_LOCK, rebuilding
 from tests.rebuilding import Poisoned, dump, rebuild, run
 from tests.serving import PATIENCE, wait_until
 from tests.story import append
@@ -57,7 +57,7 @@ def test_a_reader_that_never_ends_stops_the_switch(
     projected: str, connection: psycopg.Connection[Any], as_owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a message that says what to look for; what was filled is kept, and others are not kept waiting for ever."""
-    monkeypatch.setattr("projections.rebuild.SWITCH_ATTEMPTS", 2)
+    monkeypatch.setattr("projections.rebuild.rebuild.SWITCH_ATTEMPTS", 2)
     with psycopg.connect(projected) as reader:
         reader.execute("SELECT count(*) FROM message_state")
         with pytest.raises(RebuildError, match="pg_stat_activity"):
@@ -90,7 +90,7 @@ def test_a_switch_does_not_wait_for_autovacuum(
     vacuumed: psycopg.Connection[Any], as_owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends it for whoever waits long enough; on a large table it would go on for minutes."""
-    monkeypatch.setattr("projections.rebuild.SWITCH_ATTEMPTS", 1)
+    monkeypatch.setattr("projections.rebuild.rebuild.SWITCH_ATTEMPTS", 1)
     rebuild(as_owner, [MESSAGE_STATE])
     rebuilds = "SELECT rebuilds FROM projections WHERE name = 'message_state'"
     assert vacuumed.execute(rebuilds).fetchone() == (1,)

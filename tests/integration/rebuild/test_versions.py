@@ -7,11 +7,11 @@ import psycopg
 import pytest
 
 from projections.delivery_stats import DELIVERY_STATS
+from projections.fold.transitions import Batch
 from projections.message_state import MESSAGE_STATE
 from projections.metric_counters import METRIC_COUNTERS
 from projections.projection import Projection
-from projections.rebuild import rebuilding
-from projections.transitions import Batch
+from projections.rebuild.rebuild import rebuilding
 from tests.counting import assert_exact
 from tests.projector import lag, wait_projected
 from tests.rebuilding import Poisoned, dump, live_projector, rebuild, run

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.alike import alike
-from projections.standing import Kind, kind_of
-from projections.transitions import Batch, Transition
+from projections.fold.grouping import alike
+from projections.fold.lifecycle import Kind, kind_of
+from projections.fold.transitions import Batch, Transition
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

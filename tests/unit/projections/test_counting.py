@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from projections.delivery_stats import COUNTS, DELIVERY_STATS
+from projections.fold.message import Said
+from projections.fold.transitions import Batch, Messages
 from projections.labels import CHANNELS
-from projections.message import Said
 from projections.metric_counters import METRIC_COUNTERS
-from projections.transitions import Batch, Messages
 from tests.histories import NOON, SID, histories, say
 from tracker.twilio.error_codes import all_codes
 from tracker.twilio.statuses import FINAL, INBOUND_STATUSES, PHASES

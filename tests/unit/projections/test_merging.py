@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.catalogue import PROJECTIONS
-from projections.message import Said
+from projections.fold.message import Said
+from projections.fold.transitions import Messages
 from projections.projection import Projection
-from projections.transitions import Messages
+from projections.registry import PROJECTIONS
 from tests.histories import histories
 from tracker.postgres.binary_arrays import PackedArray
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections import standing
-from projections.fact import Fact
-from projections.standing import MAX_FACTS, Standing, Step, beginning
-from projections.summary import EMPTY
+from projections.fold import lifecycle as standing
+from projections.fold.lifecycle import MAX_FACTS, Standing, Step, beginning
+from projections.fold.status_report import Fact
+from projections.fold.summary import EMPTY
 
 
 def fact(status: str, error_code: str = "", minute: int | None = None) -> Fact:

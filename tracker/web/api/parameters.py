@@ -11,7 +11,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 from phonenumbers import SUPPORTED_REGIONS
 
-from projections.standing import Effect
+from projections.fold.lifecycle import Effect
 from tracker.control_characters import escape_controls
 from tracker.queries.as_of import AsOf, Clock
 from tracker.queries.cursor import InvalidCursorError, Place, decode

@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, Literal
 
-from projections.decision import Decision, decide
-from projections.fact import Fact
-from projections.summary import EMPTY, Summary
+from projections.fold.decision import Decision, decide
+from projections.fold.status_report import Fact
+from projections.fold.summary import EMPTY, Summary
 from tracker.twilio.statuses import FINAL, UNKNOWN_PHASE
 
 Effect = Literal["decided", "late", "duplicate", "corrected", "unknown"]

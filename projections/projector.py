@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
+from projections.registry import PROJECTIONS
 from projections.runner import BATCH_EVENTS, CheckpointMovedError, Runner
 from tracker.garbage import rare_collections
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from projections.decision import Decision, credible_date
-from projections.fact import Fact, fact_of
-from projections.standing import Effect, Step, beginning, kind_between
+from projections.fold.decision import Decision, credible_date
+from projections.fold.lifecycle import Effect, Step, beginning, kind_between
+from projections.fold.status_report import Fact, fact_of
 from tracker.twilio.country import country_of
 from tracker.twilio.done_date import MAX_BEFORE
 from tracker.twilio.statuses import FINAL, OUTCOME_PHASE, Direction, direction_of

@@ -14,10 +14,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
-from projections.folding import COLLECT_AFTER, Folder
 from projections.projection import Connection, Projection
+from projections.rebuild.session import rebuild_session
 from projections.runner import read_share
-from projections.session import rebuild_session
+from projections.stream_fold import COLLECT_AFTER, Folder
 from projections.writing import OnBatch, write_batch
 from tracker.garbage import rare_collections
 

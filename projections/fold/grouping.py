@@ -1,6 +1,6 @@
 """Groups the transitions of a batch that count alike, so that counting is done a few hundred times a batch and not for every event."""
 
-from projections.transitions import Batch, Likeness, Transition
+from projections.fold.transitions import Batch, Likeness, Transition
 
 
 def alike(batch: Batch) -> dict[Likeness, list[Transition]]:

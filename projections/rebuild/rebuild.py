@@ -19,13 +19,13 @@ import structlog
 from psycopg import IsolationLevel
 from psycopg.rows import class_row, scalar_row
 
-from projections.comparison import Rebuilt, TableDifferences
-from projections.folding import COLLECT_AFTER, MAX_MESSAGES, Folder
-from projections.pipeline import BATCH_EVENTS, Pipeline
 from projections.projection import Connection, Projection
+from projections.rebuild.comparison import Rebuilt, TableDifferences
+from projections.rebuild.partitions import MANY_EVENTS, Shares, sharing, usual_shares
+from projections.rebuild.pipeline import BATCH_EVENTS, Pipeline
+from projections.rebuild.session import rebuild_session
 from projections.runner import explain, read_events
-from projections.session import rebuild_session
-from projections.shares import MANY_EVENTS, Shares, sharing, usual_shares
+from projections.stream_fold import COLLECT_AFTER, MAX_MESSAGES, Folder
 from projections.writing import OnBatch, write
 from tracker.errors import DatabaseUnavailableError, LogHeadMissingError, MigrationError, RebuildError
 from tracker.garbage import rare_collections

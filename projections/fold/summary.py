@@ -12,7 +12,7 @@ order of the facts or on their repetition, and it never grows beyond a fixed siz
 * the MAX_CODES smallest error codes, and whether there were more.
 
 The lower bound of credible dates depends on the message's earliest ``received_at``, which only ever decreases. It is no part of the
-summary but an argument of ``projections.decision.decide``: since the summary has the earliest and the latest date, nothing else is
+summary but an argument of ``projections.fold.decision.decide``: since the summary has the earliest and the latest date, nothing else is
 needed to apply the bound later.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from projections.fact import Fact, code_number
+from projections.fold.status_report import Fact, code_number
 from tracker.twilio.statuses import PHASES, UNKNOWN_PHASE
 
 MAX_CODES: Final = 32

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
-from projections.folding import MAX_MESSAGES, Folder
-from projections.message import Said
+from projections.fold.message import Said
 from projections.projection import Connection, Projection
 from projections.runner import read_events
+from projections.stream_fold import MAX_MESSAGES, Folder
 from projections.writing import OnBatch, write_batch
 
 BATCH_EVENTS: Final = 20_000

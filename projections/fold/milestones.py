@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final, Literal
 
-from projections.transitions import Transition
+from projections.fold.transitions import Transition
 
 Reached = Literal["sent", "delivered", "undelivered", "failed", "read"]
 """Statuses that messages are counted for, each message once a status."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from projections.message import Key, Said
+from projections.fold.message import Key, Said
+from projections.fold.transitions import Messages
 from projections.projection import Connection, Projection
 from projections.runner import explain, is_poison, read_earlier_events
-from projections.transitions import Messages
 from tracker.errors import RebuildError
 
 MAX_MESSAGES: Final = 100_000

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from projections.fact import Fact
-from projections.summary import Greatest, Reports, Summary, dated_key
+from projections.fold.status_report import Fact
+from projections.fold.summary import Greatest, Reports, Summary, dated_key
 from tracker.twilio.done_date import INCOMPARABLE
 from tracker.twilio.statuses import OUTCOME_PHASE
 

@@ -11,8 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from projections.message import Key, Message, Said, apply_event
-from projections.standing import Kind
+from projections.fold.lifecycle import Kind
+from projections.fold.message import Key, Message, Said, apply_event
 
 MAX_MESSAGES = 40_000
 """Messages kept in memory at most, about a kilobyte each."""
