@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.account import ACCOUNT_SID, AUTH_TOKEN, HOST, SIGNED_URL
-from tracker.simulate.callbacks import Callback, Form, make_callback, parameters
-from tracker.simulate.population import Message, Population, Wanted
-from tracker.simulate.senders import Account
+from tracker.simulate.traffic.callbacks import Callback, Form, make_callback, parameters
+from tracker.simulate.world.population import Message, Population, Wanted
+from tracker.simulate.world.senders import Account
 from tracker.twilio.signature import token_key
 from tracker.web.webhook import PATH
 

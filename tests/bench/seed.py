@@ -15,7 +15,7 @@ from tests.bench.progress import Progress
 from tests.bench.rivals import SQL
 from tracker.postgres.embedded.server import EmbeddedServer
 from tracker.postgres.migrations import migrate
-from tracker.simulate.callbacks import encode_form
+from tracker.simulate.traffic.callbacks import encode_form
 from tracker.twilio.callback import Callback, read_callback
 from tracker.twilio.form import first_values
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.deployment.compose import compose_text, example_environment, read_compose, resolved
-from tracker.simulate.callbacks import Form, make_callback, make_signer
+from tracker.simulate.traffic.callbacks import Form, make_callback, make_signer
 from tracker.web.webhook import PATH
 
 COMPOSE = read_compose()

@@ -16,7 +16,7 @@ from rich.console import Console
 from tests.answering import answering
 from tests.story import ACCOUNT, SID, append, event
 from tracker.commands.history import command
-from tracker.commands.history_table import print_history
+from tracker.commands.tables.history_table import print_history
 from tracker.errors import DatabaseUnavailableError
 from tracker.queries.history import History
 from tracker.queries.history_reader import Answer, read_message

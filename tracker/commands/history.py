@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from rich.console import Console
 
 from tracker.commands.database import ask_database
-from tracker.commands.history_table import print_history
+from tracker.commands.tables.history_table import print_history
 from tracker.queries.as_of import AsOf, Clock
 from tracker.queries.history import History
 from tracker.queries.history_reader import (

@@ -16,7 +16,7 @@ from projections.projection import Projection
 from projections.rebuild.comparison import Rebuilt
 from projections.rebuild.rebuild import Rebuild, rebuilding
 from projections.registry import PROJECTIONS
-from tracker.commands.rebuild_report import Report, show
+from tracker.commands.tables.rebuild_report import Report, show
 from tracker.postgres.embedded.server import open_database
 from tracker.postgres.roles import conninfo
 from tracker.processes import NICENESS

@@ -15,18 +15,18 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracker.simulate.callbacks import make_signer
-from tracker.simulate.countries import COUNTRIES
-from tracker.simulate.disorder import Trouble
-from tracker.simulate.life_cycles import CHANNELS, Channel
-from tracker.simulate.pace import Pace
-from tracker.simulate.population import Population, Wanted
 from tracker.simulate.report import Report, show, show_verification, to_json
-from tracker.simulate.run import Plan, Run
-from tracker.simulate.sender import open_sender
-from tracker.simulate.senders import Account
 from tracker.simulate.target import Target, find_target
+from tracker.simulate.traffic.callbacks import make_signer
+from tracker.simulate.traffic.disorder import Trouble
+from tracker.simulate.traffic.pace import Pace
+from tracker.simulate.traffic.run import Plan, Run
+from tracker.simulate.traffic.sender import open_sender
 from tracker.simulate.verify import Verification, verify
+from tracker.simulate.world.countries import COUNTRIES
+from tracker.simulate.world.life_cycles import CHANNELS, Channel
+from tracker.simulate.world.population import Population, Wanted
+from tracker.simulate.world.senders import Account
 
 _SHARE = click.FloatRange(0, 1)
 

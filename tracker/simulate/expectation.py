@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 
-from tracker.simulate.population import Update
+from tracker.simulate.world.population import Update
 
 _BEFORE_THE_OUTCOME = {"accepted": 1, "scheduled": 1, "queued": 2, "receiving": 2, "sending": 3, "sent": 4}
 _OUTCOMES = ("canceled", "failed", "undelivered", "partially_delivered", "received", "delivered")

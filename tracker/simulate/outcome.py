@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tracker.simulate.expectation import State, alternatives, expected_state
-from tracker.simulate.population import Message, Update
+from tracker.simulate.world.population import Message, Update
 
 
 class MessageOutcome(msgspec.Struct, frozen=True, gc=False, rename={"from_address": "from"}):

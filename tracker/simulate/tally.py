@@ -4,8 +4,8 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tracker.simulate.disorder import Arrangement, Kind
-from tracker.simulate.sender import Answer
+from tracker.simulate.traffic.disorder import Arrangement, Kind
+from tracker.simulate.traffic.sender import Answer
 
 _TAKEN = range(200, 300)
 _FORBIDDEN = 403

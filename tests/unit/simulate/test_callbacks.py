@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.simulate.stub_tracker import TOKEN, validates
-from tracker.simulate.callbacks import Callback, Form, encode_form, make_callback, make_signer, parameters
-from tracker.simulate.forgery import Forger
-from tracker.simulate.life_cycles import Channel
-from tracker.simulate.population import Message, Population, Update, Wanted
-from tracker.simulate.senders import Account
+from tracker.simulate.traffic.callbacks import Callback, Form, encode_form, make_callback, make_signer, parameters
+from tracker.simulate.traffic.forgery import Forger
+from tracker.simulate.world.life_cycles import Channel
+from tracker.simulate.world.population import Message, Population, Update, Wanted
+from tracker.simulate.world.senders import Account
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 URLS = st.sampled_from(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.simulate.countries import COUNTRIES, RANDOM_DIGITS
-from tracker.simulate.life_cycles import CHANNELS
+from tracker.simulate.world.countries import COUNTRIES, RANDOM_DIGITS
+from tracker.simulate.world.life_cycles import CHANNELS
 
 
 @pytest.mark.parametrize("code", COUNTRIES)

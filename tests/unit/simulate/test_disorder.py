@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.simulate.disorder import Arrangement, Posting, Trouble, arrange
+from tracker.simulate.traffic.disorder import Arrangement, Posting, Trouble, arrange
 
 SHARES = st.sampled_from([0.0, 0.3, 1.0])
 TROUBLES = st.builds(Trouble, SHARES, SHARES, SHARES, SHARES, SHARES, SHARES)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.simulate.expectation import NOTHING_SAID, State, alternatives, expected_state, sort_key
-from tracker.simulate.population import Update
+from tracker.simulate.world.population import Update
 
 FROM = "+12015550142"
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from tracker.simulate.error_mix import draw_error_code, error_mix
-from tracker.simulate.life_cycles import CHANNELS, LIFE_CYCLES, Channel, draw_life_cycle
+from tracker.simulate.world.error_mix import draw_error_code, error_mix
+from tracker.simulate.world.life_cycles import CHANNELS, LIFE_CYCLES, Channel, draw_life_cycle
 from tracker.twilio.error_codes import find
 
 DOCUMENTED = {"sending", "sent", "delivered", "undelivered", "failed", "canceled", "read"}

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tracker.simulate.pace import Pace
+from tracker.simulate.traffic.pace import Pace
 
 
 class Clock:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.simulate.countries import COUNTRIES
-from tracker.simulate.life_cycles import CHANNELS
-from tracker.simulate.population import Message, Population, Wanted
-from tracker.simulate.senders import Account
+from tracker.simulate.world.countries import COUNTRIES
+from tracker.simulate.world.life_cycles import CHANNELS
+from tracker.simulate.world.population import Message, Population, Wanted
+from tracker.simulate.world.senders import Account
 
 ACCOUNT_SID = "AC" + "a" * 32
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

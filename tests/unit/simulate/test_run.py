@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.unit.simulate.stub_tracker import TOKEN, Received, StubTracker, validates
-from tracker.simulate.callbacks import Callback, make_signer
-from tracker.simulate.disorder import Trouble
-from tracker.simulate.pace import Pace
-from tracker.simulate.population import Message, Population, Wanted
-from tracker.simulate.run import Plan, Run
-from tracker.simulate.sender import Answer, open_sender
-from tracker.simulate.senders import Account
+from tracker.simulate.traffic.callbacks import Callback, make_signer
+from tracker.simulate.traffic.disorder import Trouble
+from tracker.simulate.traffic.pace import Pace
+from tracker.simulate.traffic.run import Plan, Run
+from tracker.simulate.traffic.sender import Answer, open_sender
+from tracker.simulate.world.population import Message, Population, Wanted
+from tracker.simulate.world.senders import Account
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 URL = "https://status.example.com/webhooks/twilio/status?tenant=1"

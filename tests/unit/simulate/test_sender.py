@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.unit.simulate.stub_tracker import StubTracker
-from tracker.simulate.callbacks import Callback
-from tracker.simulate.pace import Pace
-from tracker.simulate.sender import CONNECT_TRIES, Answer, open_sender
+from tracker.simulate.traffic.callbacks import Callback
+from tracker.simulate.traffic.pace import Pace
+from tracker.simulate.traffic.sender import CONNECT_TRIES, Answer, open_sender
 
 CALLBACK = Callback(b"MessageSid=SM1&To=%2B1", {"user-agent": "TwilioProxy/1.1", "x-twilio-signature": "c2ln"})
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

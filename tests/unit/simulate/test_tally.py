@@ -4,9 +4,9 @@ from array import array
 
 import pytest
 
-from tracker.simulate.disorder import Kind
-from tracker.simulate.sender import Answer
 from tracker.simulate.tally import Tally, is_expected, is_in_doubt, is_taken, percentile
+from tracker.simulate.traffic.disorder import Kind
+from tracker.simulate.traffic.sender import Answer
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.simulate.stub_tracker import StubTracker
 from tracker.simulate.expectation import State, expected_state
 from tracker.simulate.outcome import MessageOutcome
-from tracker.simulate.population import Update
 from tracker.simulate.verify import Difference, Found, NotAllowedError, Verification, differences, verify
+from tracker.simulate.world.population import Update
 
 SENT = Update("sent", None, None, "+12015550142")
 UNDELIVERED = Update("undelivered", "30003", "2603011200", "+12015550142")

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from tracker.simulate.life_cycles import Channel
+from tracker.simulate.world.life_cycles import Channel
 
 _LONG_CODES = ("+12015550142", "+13125550117", "+16025550188")
 _MMS_SENDERS = (*_LONG_CODES, "+18885550123")

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from tracker.simulate.life_cycles import Channel
+from tracker.simulate.world.life_cycles import Channel
 
 RANDOM_DIGITS = 6
 

@@ -9,8 +9,8 @@ from typing import Literal
 import aiohttp
 from yarl import URL
 
-from tracker.simulate.callbacks import Callback
-from tracker.simulate.pace import Pace
+from tracker.simulate.traffic.callbacks import Callback
+from tracker.simulate.traffic.pace import Pace
 
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 15.0

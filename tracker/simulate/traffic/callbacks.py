@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 from twilio.request_validator import RequestValidator  # pyright: ignore[reportMissingTypeStubs]  # it has none
 
-from tracker.simulate.population import Message, Update
+from tracker.simulate.world.population import Message, Update
 
 CONTENT_TYPE = "application/x-www-form-urlencoded; charset=utf-8"
 SIGNATURE_HEADER = "x-twilio-signature"

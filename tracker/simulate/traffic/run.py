@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from tracker.simulate.callbacks import Callback, Form, Signer, make_callback, parameters
-from tracker.simulate.disorder import Posting, Trouble, arrange
-from tracker.simulate.forgery import Forger
 from tracker.simulate.outcome import MessageOutcome, Taken
-from tracker.simulate.population import Message, Population
-from tracker.simulate.sender import Answer
 from tracker.simulate.tally import Tally, is_genuine, is_in_doubt, is_taken
+from tracker.simulate.traffic.callbacks import Callback, Form, Signer, make_callback, parameters
+from tracker.simulate.traffic.disorder import Posting, Trouble, arrange
+from tracker.simulate.traffic.forgery import Forger
+from tracker.simulate.traffic.sender import Answer
+from tracker.simulate.world.population import Message, Population
 
 
 @dataclass(frozen=True, slots=True)

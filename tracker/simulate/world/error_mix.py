@@ -6,7 +6,7 @@ apart, as they mostly are at Twilio: refused before the carrier took it, or by t
 
 import random
 
-from tracker.simulate.life_cycles import Channel
+from tracker.simulate.world.life_cycles import Channel
 
 _CARRIER_FAILED = {"30001": 8, "21610": 30, "21614": 14, "21408": 8, "21211": 10, "30036": 6, "30450": 12, "30500": 4}
 _CARRIER_UNDELIVERED = {"30003": 30, "30005": 20, "30006": 14, "30007": 10, "30008": 16, "30004": 5, "30017": 2}

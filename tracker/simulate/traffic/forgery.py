@@ -2,7 +2,7 @@
 
 import random
 
-from tracker.simulate.callbacks import Callback, Form, Signer, make_callback, make_signer
+from tracker.simulate.traffic.callbacks import Callback, Form, Signer, make_callback, make_signer
 
 
 class Forger:

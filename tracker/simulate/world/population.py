@@ -5,10 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tracker.simulate.countries import COUNTRIES, Country
-from tracker.simulate.error_mix import draw_error_code
-from tracker.simulate.life_cycles import QUEUED, Channel, LifeCycle, Step, draw_life_cycle
-from tracker.simulate.senders import Account, ChannelSender, draw_sid
+from tracker.simulate.world.countries import COUNTRIES, Country
+from tracker.simulate.world.error_mix import draw_error_code
+from tracker.simulate.world.life_cycles import QUEUED, Channel, LifeCycle, Step, draw_life_cycle
+from tracker.simulate.world.senders import Account, ChannelSender, draw_sid
 
 SERVICE_SHARE = 0.4
 """Share of messages that are sent through a Messaging Service, where the life cycle leaves the choice."""
