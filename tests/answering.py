@@ -16,9 +16,9 @@ from tracker.queries.reads import Pool
 from tracker.settings import Settings, load_settings
 from tracker.web.api.annotations import annotations_router
 from tracker.web.api.messages import api_router
-from tracker.web.api.openapi import openapi_config
 from tracker.web.api.quarantine import quarantine_router
 from tracker.web.api.statistics import stats_router
+from tracker.web.openapi import openapi_config
 from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
 from tracker.web.telemetry.metrics import Metrics

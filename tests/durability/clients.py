@@ -74,7 +74,7 @@ def is_closed(client: socket.socket) -> bool:
 
 def worker(tracker: Tracker) -> psutil.Process:
     """The server's only web worker."""
-    (found,) = tracker.supervisor.child("tracker.web.worker")
+    (found,) = tracker.children("tracker.web.worker")
     return found
 
 

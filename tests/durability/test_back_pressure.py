@@ -43,7 +43,7 @@ class Memory:
     """Of the only web worker."""
 
     def __init__(self, tracker: Tracker) -> None:
-        (self._worker,) = tracker.supervisor.child("tracker.web.worker")
+        (self._worker,) = tracker.children("tracker.web.worker")
         self._before = self.now()
         self._peak = self._before
 

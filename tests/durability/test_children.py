@@ -40,9 +40,9 @@ def test_children_see_only_the_secrets_that_they_use(tmp_path: Path) -> None:
         TWILIO_SHARED_KEYS=f'{{"key": "{SHARED_SECRET}"}}',
         twilio_auth_tokens=f'{{"{ACCOUNT_SID}": ["{TOKEN}"]}}',
     ) as tracker:
-        wait_until(lambda: tracker.supervisor.child("tracker project"), "the projector")
-        (projector,) = tracker.supervisor.child("tracker project")
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        wait_until(lambda: tracker.children("tracker project"), "the projector")
+        (projector,) = tracker.children("tracker project")
+        (worker,) = tracker.children("tracker.web.worker")
         postmaster = EmbeddedServer.find(tmp_path)
         assert postmaster is not None
         values = [API_TOKEN.encode(), SHARED_SECRET.encode(), TOKEN.encode()]
@@ -59,7 +59,7 @@ def test_children_see_only_the_secrets_that_they_use(tmp_path: Path) -> None:
 def test_workers_of_the_command_line_are_all_there(database_url: str) -> None:
     """Each has a place of its own for what it counts: the option goes before the environment in the workers too."""
     with running_tracker(database_url, "--workers", "3", TRACKER_WORKERS="1") as tracker:
-        workers = tracker.supervisor.child("tracker.web.worker")
+        workers = tracker.children("tracker.web.worker")
         assert len(workers) == 3
         for number in range(12):
             with connections(tracker, 3, NOTHING):
@@ -67,7 +67,7 @@ def test_workers_of_the_command_line_are_all_there(database_url: str) -> None:
                 tracker.client = type(tracker.client)(base_url=tracker.base_url, timeout=60)
                 tracker.post_ok("sent", number)
         assert tracker.metric('tracker_callbacks_total{result="appended"}') == 12
-        assert tracker.supervisor.child("tracker.web.worker") == workers
+        assert tracker.children("tracker.web.worker") == workers
 
 
 def test_a_start_right_after_a_kill_gets_the_port(database_url: str, tmp_path: Path) -> None:

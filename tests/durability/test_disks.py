@@ -111,7 +111,7 @@ def spool_that_fills_up(data_dir: Path) -> Iterator[Path | None]:
 def fill_spool(tracker: Tracker, *, limited: bool) -> None:
     """Until callbacks are refused. limited: by a limit on the worker's files, which stands for the disk."""
     if limited:
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         worker.rlimit(psutil.RLIMIT_FSIZE, (SPOOL_BYTES // 2, SPOOL_BYTES // 2))
     wait_until(lambda: tracker.metric('tracker_callbacks_total{result="unavailable"}') > 100, "the disk to be full")
 

@@ -61,8 +61,8 @@ def kill(process: psutil.Process) -> None:
 
 def kill_one(tracker: Tracker, part: str, rng: random.Random) -> int:
     """Kill one of the children with this in their command lines, and wait until as many run as before; the victim's process id."""
-    wait_until(lambda: len(tracker.supervisor.child(part)) == len(PARTS[part]), "all of them to run")
-    victim = rng.choice(tracker.supervisor.child(part))
+    wait_until(lambda: len(tracker.children(part)) == len(PARTS[part]), "all of them to run")
+    victim = rng.choice(tracker.children(part))
     kill(victim)
     wait_until(
         lambda: victim.pid not in (pids := running(tracker, part)) and len(pids) == len(PARTS[part]),
@@ -73,7 +73,7 @@ def kill_one(tracker: Tracker, part: str, rng: random.Random) -> int:
 
 def running(tracker: Tracker, part: str) -> set[int]:
     """Process ids of the children that run."""
-    return {child.pid for child in tracker.supervisor.child(part) if not has_gone(child)}
+    return {child.pid for child in tracker.children(part) if not has_gone(child)}
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)

@@ -67,9 +67,9 @@ def test_a_full_spool_makes_it_unready_until_the_database_is_back(tmp_path: Path
         assert tracker.client.get("/readyz", headers={"host": "elsewhere"}).json() == {"status": "unavailable"}
         assert tracker.client.get("/livez").status_code == 200
         # Also after a restart of the worker, before any callback is refused again.
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         worker.kill()
-        wait_until(lambda: tracker.supervisor.child("tracker.web.worker") not in ([], [worker]), "another worker")
+        wait_until(lambda: tracker.children("tracker.web.worker") not in ([], [worker]), "another worker")
         wait_until(lambda: readiness_or_none(tracker) == 503, "it to find the full spool")
         server.start()
         wait_until(lambda: readiness(tracker)[0] == 200, "the server to be ready")
@@ -90,7 +90,7 @@ def test_room_on_the_disk_makes_it_ready_again(tmp_path: Path) -> None:
     with fragile_server() as server, running_tracker(server.url, data_dir=tmp_path) as tracker:
         server.stop()
         tracker.post_ok("sent", 2**30)
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         # A limit on the size of the worker's files stands for the disk; the spool's files are larger already.
         worker.rlimit(psutil.RLIMIT_FSIZE, (4096, psutil.RLIM_INFINITY))
         assert not tracker.accepts("delivered", 2**30)

@@ -55,12 +55,10 @@ def test_sigkill_during_a_drain(database_url: str, tmp_path: Path, rng: random.R
         for _ in range(KILLS):
             more = seen + rng.randrange(1, 1000)
             wait_until(lambda more=more: log_size(database_url) > more, "the drain to go on")
-            (worker,) = tracker.supervisor.child("tracker.web.worker")
+            (worker,) = tracker.children("tracker.web.worker")
             worker.kill()
             killed.add(worker.pid)
-            wait_until(
-                lambda old=worker: tracker.supervisor.child("tracker.web.worker") not in ([], [old]), "the next worker"
-            )
+            wait_until(lambda old=worker: tracker.children("tracker.web.worker") not in ([], [old]), "the next worker")
             seen = log_size(database_url)
             assert seen < len(events), "the drain was over before it was killed"
         tracker.wait_drained()
@@ -180,14 +178,14 @@ def test_a_file_that_is_damaged_while_it_is_used(tmp_path: Path, spool_file: Pat
         server.stop()
         for number in range(2, 42):
             tracker.post_ok("sent", number)
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         worker.kill()
         wait_until(lambda: tracker.accepts("sent", 42), "the next worker")
         with spool_file.open("r+b") as file:
             # The first page of the table: the head says where it is. What is in the worker's memory of it, it forgets.
             file.seek(FIRST_TABLE_PAGE * PAGE_BYTES)
             file.write(bytes(PAGE_BYTES))
-        worker = tracker.supervisor.child("tracker.web.worker")[0]
+        worker = tracker.children("tracker.web.worker")[0]
         worker.kill()
         wait_until(lambda: tracker.accepts("sent", 43), "the worker after that")
         for number in range(44, 60):
@@ -226,7 +224,7 @@ def test_a_full_disk_is_said_and_never_lied_about(tmp_path: Path) -> None:
         tracker.post_ok("sent", 1)
         server.stop()
         tracker.post_ok("sent", 2)
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         worker.rlimit(psutil.RLIMIT_FSIZE, (2**20, 2**20))
         acknowledged = fill_up(tracker, first=3)
         server.start()
@@ -279,7 +277,7 @@ def test_every_worker_has_a_spool_of_its_own(tmp_path: Path) -> None:
         tracker.post_ok("sent", 1)
         server.freeze()
         acknowledged = 1
-        for worker in tracker.supervisor.child("tracker.web.worker"):
+        for worker in tracker.children("tracker.web.worker"):
             # Whoever stands still accepts nothing, so the other one takes it.
             worker.suspend()
             try:

@@ -99,7 +99,7 @@ def test_while_postgresql_recovers_everything_else_goes_on(tmp_path: Path) -> No
         kill_postmaster(tmp_path)
         wait_until(lambda: EmbeddedServer.find(tmp_path), "PostgreSQL to be started again")
         tracker.post_ok("sent", 1)
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         worker.kill()
         wait_until(lambda: tracker.accepts("delivered", 1), "a new worker", seconds=10)
         assert running_url(tmp_path) is None
@@ -216,7 +216,7 @@ def test_a_child_that_cannot_be_started_is_tried_again(database_url: str, capfd:
     with running_tracker(database_url) as tracker:
         supervisor = psutil.Process(tracker.process.pid)
         before = supervisor.rlimit(psutil.RLIMIT_NOFILE)
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         supervisor.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))
         try:
             worker.kill()
@@ -274,7 +274,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_start_on_a_full_disk_serves(database_url: str, full_disk: Path) -> None:
     """With a database that takes callbacks, the disk is not needed: not for counting either."""
     with running_tracker(database_url, data_dir=full_disk) as tracker:
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         tracker.post_ok("sent", 1)
         assert tracker.metric('tracker_callbacks_total{result="appended"}') == 1
         assert worker.is_running()

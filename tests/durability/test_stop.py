@@ -60,7 +60,7 @@ def test_clients_that_say_nothing_more_do_not_hold_it_up(database_url: str, capf
 def test_the_worker_ends_with_0_too(database_url: str) -> None:
     """The supervisor, and whoever looks at it, must be able to tell a stop from a crash."""
     with running_tracker(database_url) as tracker, connections(tracker, 5, HALF_A_BODY):
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         started = time.monotonic()
         # The supervisor must not start the next one, or reap this one, before it has been looked at.
         psutil.Process(tracker.process.pid).suspend()
@@ -110,7 +110,7 @@ def test_a_connection_that_is_open_is_told_to_close(database_url: str) -> None:
     with running_tracker(database_url) as tracker, connections(tracker, 1, request(tracker, "queued", 1)) as (client,):
         said = answer(client)
         assert b"connection: close" not in said
-        (worker,) = tracker.supervisor.child("tracker.web.worker")
+        (worker,) = tracker.children("tracker.web.worker")
         tracker.process.send_signal(signal.SIGTERM)
         taken = 1
         while b"connection: close" not in said:

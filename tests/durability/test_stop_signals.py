@@ -175,7 +175,7 @@ def test_a_third_signal_ends_at_once(data_dir: Path) -> None:
         tracker.post_ok("sent", 77)
         before = tracker.client.get("/healthz").json()["position"]
         tracker.client.close()
-        for worker in tracker.supervisor.child("tracker.web.worker"):
+        for worker in tracker.children("tracker.web.worker"):
             worker.suspend()
         server.send(signal.SIGTERM)
         server.send(signal.SIGINT)
@@ -197,8 +197,8 @@ def test_a_child_that_ignores_sigterm_is_killed_within_the_bound(database_url: s
         tracker = Tracker(server.process, data_dir)
         tracker.wait_healthy()
         tracker.client.close()
-        wait_until(lambda: tracker.supervisor.child("tracker project"), "the projector")
-        for child in (*tracker.supervisor.child("tracker.web.worker"), *tracker.supervisor.child("tracker project")):
+        wait_until(lambda: tracker.children("tracker project"), "the projector")
+        for child in (*tracker.children("tracker.web.worker"), *tracker.children("tracker project")):
             child.suspend()
         started = time.monotonic()
         server.send(signal.SIGTERM)

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from tests.serving import bare_environment
-from tracker.database import system_user, wheel
 from tracker.errors import EmbeddedServerError
+from tracker.postgres.embedded import system_user, wheel
 from tracker.postgres.embedded.server import EmbeddedServer, make_data_directory
 from tracker.postgres.embedded.system_user import find_or_make_user, make_private_directory, reachable_programs
 

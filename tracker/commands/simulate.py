@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracker.simulate.report import Report, show, show_verification, to_json
+from tracker.simulate.run import Plan, Run
 from tracker.simulate.target import Target, find_target
 from tracker.simulate.traffic.callbacks import make_signer
 from tracker.simulate.traffic.disorder import Trouble
 from tracker.simulate.traffic.pace import Pace
-from tracker.simulate.traffic.run import Plan, Run
 from tracker.simulate.traffic.sender import open_sender
 from tracker.simulate.verify import Verification, verify
 from tracker.simulate.world.countries import COUNTRIES

@@ -21,8 +21,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tracker.http.connection_limits import Connections, WatchedState
 from tracker.http.protocol import WatchedProtocol
+from tracker.http.request_head import Headers
 from tracker.http.responses import CLOSE, CRASHED, Response
-from tracker.web.public_url import Headers
 
 _log = structlog.get_logger()
 

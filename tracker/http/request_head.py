@@ -35,6 +35,9 @@ _LINE_OVERHEAD: Final = 4
 
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
+Headers = dict[bytes, bytes]
+"""Value of each header by its name in lower case; the last value of a repeated one."""
+
 HeaderLines = Sequence[tuple[bytes, bytes]]
 """Name in lower case and value of each header line, in the order of the request."""
 

@@ -1,1 +1,1 @@
-"""TODO room docstring."""
+"""Access to PostgreSQL: roles, connections, SQL files, migrations, and the embedded server."""

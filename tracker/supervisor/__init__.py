@@ -1,1 +1,1 @@
-"""TODO room docstring."""
+"""The parent process of ``tracker serve``: its children, and the thread that keeps the database running."""

@@ -18,11 +18,11 @@ from tracker.settings import Settings, effective_account
 from tracker.twilio.keyring import Keyring, SharedKey
 from tracker.web.api.annotations import annotations_router
 from tracker.web.api.messages import api_router
-from tracker.web.api.openapi import openapi_config
 from tracker.web.api.quarantine import quarantine_router
 from tracker.web.api.statistics import stats_router
 from tracker.web.head_requests import HeadRequests
 from tracker.web.ingest import Receiver
+from tracker.web.openapi import openapi_config
 from tracker.web.pages.rendering import SITE_EXCEPTION_HANDLERS
 from tracker.web.pages.routes import pages_router
 from tracker.web.public_url import PublicUrl

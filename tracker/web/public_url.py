@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from tracker.twilio.signature import origin_forms
 from tracker.web.access.loopback import loopback_host
 
-Headers = dict[bytes, bytes]
-
 
 class PublicUrl:
     """Finds the URLs that a request may have been signed with."""

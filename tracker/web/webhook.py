@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 from tracker.errors import TrackerError
 from tracker.http.fast_path import WholeRequest
+from tracker.http.request_head import Headers
 from tracker.http.responses import (
     BAD_MEDIA_TYPE,
     BAD_METHOD,
@@ -33,7 +34,7 @@ from tracker.twilio.callback import Callback, QuarantineReason, read_callback
 from tracker.twilio.form import is_bounded, read_form
 from tracker.twilio.keyring import Keyring
 from tracker.twilio.signature import is_signature, verify
-from tracker.web.public_url import Headers, PublicUrl
+from tracker.web.public_url import PublicUrl
 from tracker.web.repetitions import Repetitions, callback_digest
 from tracker.web.summary_log import SummaryLog, describe_network, describe_url
 from tracker.web.telemetry.shared_counters import Result, WebStats

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.unit.simulate.stub_tracker import TOKEN, Received, StubTracker, validates
+from tracker.simulate.run import Plan, Run
 from tracker.simulate.traffic.callbacks import Callback, make_signer
 from tracker.simulate.traffic.disorder import Trouble
 from tracker.simulate.traffic.pace import Pace
-from tracker.simulate.traffic.run import Plan, Run
 from tracker.simulate.traffic.sender import Answer, open_sender
 from tracker.simulate.world.population import Message, Population, Wanted
 from tracker.simulate.world.senders import Account

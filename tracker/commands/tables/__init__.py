@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tables and reports that commands print."""

@@ -1,1 +1,1 @@
-"""TODO room docstring."""
+"""PostgreSQL from a wheel, started and stopped by this program."""

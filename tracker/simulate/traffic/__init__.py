@@ -1,1 +1,1 @@
-"""TODO."""
+"""The simulated traffic: signed callbacks, their disorder, pace and posting."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The simulated world: accounts, senders, recipients, and the life cycles of messages."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Who may use API, pages and metrics."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The JSON API under ``/api``, one module per resource, and its OpenAPI document."""

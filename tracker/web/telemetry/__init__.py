@@ -1,1 +1,1 @@
-"""TODO."""
+"""Metrics, health and faults: what operators and Prometheus read."""

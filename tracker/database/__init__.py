@@ -1,1 +1,0 @@
-"""PostgreSQL: the embedded server, migrations, connections that take a role, and the SQL files."""
