@@ -16,7 +16,8 @@ SELECT
     events.key_id AS "Verified with key",
     events.event_id::text AS "Event"
 FROM events
-LEFT JOIN message_state AS state ON state.message_sid = events.message_sid
+LEFT JOIN message_state AS state
+    ON state.account_sid = coalesce(events.account_sid, '') AND state.message_sid = events.message_sid
 WHERE events.message_sid = ${message_sid:sqlstring}
 ORDER BY events.position
 LIMIT 1000

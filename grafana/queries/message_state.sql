@@ -24,5 +24,9 @@ SELECT
     (extract(EPOCH FROM state.first_received_at - INTERVAL '10 seconds') * 1000)::bigint::text AS "shown_from",
     (extract(EPOCH FROM state.last_received_at + INTERVAL '1 minute') * 1000)::bigint::text AS "shown_to"
 FROM message_state AS state
-CROSS JOIN LATERAL (SELECT count(*) AS events FROM events WHERE events.message_sid = state.message_sid) AS logged
+CROSS JOIN LATERAL (
+    SELECT count(*) AS events
+    FROM events
+    WHERE events.message_sid = state.message_sid AND coalesce(events.account_sid, '') = state.account_sid
+) AS logged
 WHERE state.message_sid = ${message_sid:sqlstring}

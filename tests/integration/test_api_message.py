@@ -127,7 +127,7 @@ def test_the_history_is_told_in_log_order_with_effects(client: TestClient[Litest
         (1, "queued", "decided"),
         (2, "sent", "decided"),
         (4, "undelivered", "decided"),
-        (5, "undelivered", "duplicate"),
+        (5, "undelivered", "late"),
         (6, "delivered", "corrected"),
         (7, "sent", "duplicate"),
         (8, "teleported", "unknown"),
