@@ -17,7 +17,7 @@ SELECT
     events.event_id::text AS "Event"
 FROM events
 LEFT JOIN message_state AS state
-    ON state.message_sid = events.message_sid AND coalesce(state.account_sid, '') = coalesce(events.account_sid, '')
+    ON state.message_sid = events.message_sid AND state.account_sid = coalesce(events.account_sid, '')
 WHERE events.message_sid = ${message_sid:sqlstring}
 ORDER BY events.position
 LIMIT 1000

@@ -27,6 +27,6 @@ FROM message_state AS state
 CROSS JOIN LATERAL (
     SELECT count(*) AS events
     FROM events
-    WHERE events.message_sid = state.message_sid AND coalesce(events.account_sid, '') = coalesce(state.account_sid, '')
+    WHERE events.message_sid = state.message_sid AND coalesce(events.account_sid, '') = state.account_sid
 ) AS logged
 WHERE state.message_sid = ${message_sid:sqlstring}
