@@ -99,7 +99,7 @@ class Poisoned:
     """``metric_counters`` with a fold that raises at one event."""
 
     name = "metric_counters"
-    version = 1
+    version = METRIC_COUNTERS.version
     tables = ("metric_counters",)
 
     def __init__(self, position: int = 61) -> None:
