@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from projections.metric_counters import METRIC_COUNTERS
 from projections.projection_status import Health, read_status
 from projections.registry import PROJECTIONS
 from projections.runner import Runner
@@ -122,7 +123,7 @@ def test_a_stopped_projection_is_exit_code_1(
     assert (table.returncode, table.stderr) == (1, "")
     line = next(line for line in table.stdout.splitlines() if line.strip().startswith("metric_counters"))
     assert "stopped" in line
-    assert ("needs 1" in line) == ("version" in statement)
+    assert (f"(needs {METRIC_COUNTERS.version})" in line) == ("version" in statement)
     assert ("metric_counters stopped at position 7: ValueError: poison" in table.stdout) == ("poison" in statement)
     assert max(len(line) for line in table.stdout.splitlines()) <= 80
     machine = status(database_url, tmp_path, "--json")

@@ -9,6 +9,8 @@ import pytest
 from projections.fold.transitions import Batch
 from projections.projection import Connection
 from projections.writing import write_batch
+from tests.story import append
+from tests.traffic import traffic
 from tracker.errors import RebuildError
 
 
@@ -56,10 +58,15 @@ def lose_connection(connection: Connection) -> None:
 
 
 @pytest.fixture
-def target(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """A database with a table to write to, and two projections that stand at position 5."""
+def target(database_url: str, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """A database with a log, a table to write to, and two projections that stand at position 5 of the log."""
+    append(database_url, traffic(1, 10))
     connection.execute("CREATE TABLE written (content text NOT NULL)")
-    connection.execute("INSERT INTO projections (name, version, position) VALUES ('one', 1, 5), ('two', 1, 5)")
+    connection.execute(
+        "INSERT INTO projections (name, version, position, event_id)"
+        " SELECT name, 1, events.position, events.event_id FROM events, unnest(ARRAY['one', 'two']) AS name"
+        " WHERE events.position = 5"
+    )
     return connection
 
 
@@ -75,6 +82,10 @@ def test_a_batch_moves_rows_and_checkpoints_together(target: psycopg.Connection[
     """Of all projections of the group."""
     write_batch(target, [Writes("one", note), Writes("two", note)], [None, None], 5, 9)
     assert state(target) == (2, [9, 9])
+    applied = target.execute(
+        "SELECT count(*) FROM projections INNER JOIN events USING (position, event_id) WHERE name IN ('one', 'two')"
+    )
+    assert applied.fetchone() == (2,)
 
 
 @pytest.mark.parametrize("refused", [break_constraint, break_type])
@@ -96,7 +107,15 @@ def test_what_passes_is_not_taken_for_a_poison_event(target: psycopg.Connection[
 
 def test_a_checkpoint_that_somebody_else_moved_undoes_the_batch(target: psycopg.Connection[Any]) -> None:
     """The rows are those of another rebuild."""
-    target.execute("UPDATE projections SET position = 6 WHERE name = 'two'")
+    target.execute("UPDATE projections SET position = 6, event_id = NULL WHERE name = 'two'")
     with pytest.raises(RebuildError, match="The rebuild of two was changed by somebody else"):
         write_batch(target, [Writes("one", note), Writes("two", note)], [None, None], 5, 9)
     assert state(target) == (0, [5, 6])
+
+
+def test_a_log_that_was_put_back_undoes_the_batch(target: psycopg.Connection[Any]) -> None:
+    """The rows hold an event that the log no longer has: another one has its position."""
+    target.execute("UPDATE projections SET event_id = gen_random_uuid() WHERE name = 'two'")
+    with pytest.raises(RebuildError, match="The rebuild of two was changed by somebody else"):
+        write_batch(target, [Writes("one", note), Writes("two", note)], [None, None], 5, 9)
+    assert state(target) == (0, [5, 5])

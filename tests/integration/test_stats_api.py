@@ -110,10 +110,15 @@ def test_a_range_counts_its_minutes_and_no_others(
 
 
 def test_every_message_is_counted_once(client: TestClient[Litestar], log: psycopg.Connection[Any]) -> None:
-    """In the minute of its first event by position, whatever that says."""
+    """In the minute of its first event by position, whatever that states: once per account and SID, and not where it was received."""
     rows = log.execute(
-        "SELECT DISTINCT ON (message_sid) received_at FROM events ORDER BY message_sid, position"
+        "SELECT DISTINCT ON (account_sid, message_sid) received_at FROM events"
+        " WHERE lower(trim(status)) NOT IN ('receiving', 'received') ORDER BY account_sid, message_sid, position"
     ).fetchall()
+    distinct = log.execute(
+        "SELECT count(DISTINCT message_sid) FROM events WHERE lower(trim(status)) NOT IN ('receiving', 'received')"
+    ).fetchall()
+    assert distinct[0][0] < len(rows), "no SID is that of two accounts"
     expected: dict[str, int] = {}
     for (received_at,) in rows:
         name = received_at.strftime("%Y-%m-%dT%H:%M:00Z")
