@@ -94,7 +94,9 @@ def assert_closed(data_dir: Path) -> None:
             assert not may_nobody_connect(socket_path)
             directory.chmod(0o711)
             data_dir.chmod(data_dir_mode)
-            assert may_nobody_connect(socket_path) == (not socket_path.is_relative_to(data_dir) or data_dir_mode & 1 == 1)
+            assert may_nobody_connect(socket_path) == (
+                not socket_path.is_relative_to(data_dir) or data_dir_mode & 1 == 1
+            )
             directory.chmod(0o700)
     finally:
         server.stop()
