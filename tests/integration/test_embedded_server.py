@@ -27,7 +27,7 @@ from tracker.database.embedded import (
     running_url,
 )
 from tracker.database.postmaster import end_orphans
-from tracker.errors import EmbeddedServerError, NoDatabaseError
+from tracker.errors import EmbeddedServerError, NoDatabaseError, SettingsError
 
 BUSY = "SELECT count(*) FROM generate_series(1, 1000000000)"
 """A statement that computes for minutes without looking up."""
@@ -426,5 +426,5 @@ def test_a_command_makes_no_server(tmp_path: Path) -> None:
 def test_a_data_directory_that_is_a_file_is_an_error_of_ours(tmp_path: Path) -> None:
     """For those who would make something in it."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(EmbeddedServerError, match="TRACKER_DATA_DIR: .*/file cannot be used: "):
+    with pytest.raises(SettingsError, match="TRACKER_DATA_DIR: .*/file cannot be used: "):
         open_database(None, tmp_path / "file", create=True).__enter__()
