@@ -264,9 +264,10 @@ CREATE FUNCTION accept_quarantined(
     error_message text
 ) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    kept quarantined_callbacks%ROWTYPE;
+    kept record;
 BEGIN
-    SELECT * INTO kept FROM quarantined_callbacks WHERE quarantined_callbacks.quarantine_id = accepted_id;
+    SELECT received_at, url, body, signature, idempotency_token, key_id INTO kept
+    FROM quarantined_callbacks WHERE quarantined_callbacks.quarantine_id = accepted_id;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -822,7 +823,7 @@ ALTER FUNCTION append_events OWNER TO tracker_writer;
 ALTER FUNCTION append_quarantined OWNER TO tracker_writer;
 ALTER FUNCTION accept_quarantined OWNER TO tracker_writer;
 
--- What the functions need, and no more: neither bodies nor signatures can be read with it.
+-- What the functions need, and no more: neither bodies nor signatures of events can be read with it.
 GRANT INSERT, SELECT (event_id) ON events TO tracker_writer;
 
 -- To find what is there already.
@@ -831,9 +832,11 @@ GRANT INSERT, SELECT (quarantine_id) ON quarantined_callbacks TO tracker_writer;
 -- Moving the head is part of an append.
 GRANT SELECT, UPDATE ON log_head TO tracker_writer;
 
--- What an acceptance reads and writes.
-GRANT SELECT ON quarantined_callbacks TO tracker_writer;
-GRANT SELECT, INSERT ON quarantine_acceptances TO tracker_writer;
+-- What an acceptance copies into the event: the evidence of quarantined callbacks, never that of events.
+GRANT SELECT (received_at, url, body, signature, idempotency_token, key_id) ON quarantined_callbacks TO tracker_writer;
+
+-- To find an earlier acceptance, and to record one.
+GRANT INSERT, SELECT (quarantine_id) ON quarantine_acceptances TO tracker_writer;
 
 -- Shown by the web workers, looked at by people and dashboards.
 GRANT SELECT ON metric_counters TO tracker_service, tracker_reader;

@@ -51,9 +51,10 @@ CREATE FUNCTION accept_quarantined(
     error_message text
 ) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    kept quarantined_callbacks%ROWTYPE;
+    kept record;
 BEGIN
-    SELECT * INTO kept FROM quarantined_callbacks WHERE quarantined_callbacks.quarantine_id = accepted_id;
+    SELECT received_at, url, body, signature, idempotency_token, key_id INTO kept
+    FROM quarantined_callbacks WHERE quarantined_callbacks.quarantine_id = accepted_id;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -82,12 +83,14 @@ GRANT USAGE, CREATE ON SCHEMA public TO tracker_writer;
 ALTER FUNCTION accept_quarantined OWNER TO tracker_writer;
 REVOKE CREATE ON SCHEMA public FROM tracker_writer;
 
--- What it reads and writes.
-GRANT SELECT ON quarantined_callbacks TO tracker_writer;
-GRANT SELECT, INSERT ON quarantine_acceptances TO tracker_writer;
-
 -- `tracker quarantine accept` takes the role of the service, as all commands that read the log do.
 GRANT EXECUTE ON FUNCTION accept_quarantined TO tracker_service;
 
 -- Lists say what has been accepted; rows are written by the function alone.
 GRANT SELECT ON quarantine_acceptances TO tracker_service;
+
+-- What the function copies into the event: the evidence of quarantined callbacks, never that of events.
+GRANT SELECT (received_at, url, body, signature, idempotency_token, key_id) ON quarantined_callbacks TO tracker_writer;
+
+-- To find an earlier acceptance, and to record one.
+GRANT INSERT, SELECT (quarantine_id) ON quarantine_acceptances TO tracker_writer;

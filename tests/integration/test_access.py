@@ -11,7 +11,9 @@ from urllib.parse import urlencode
 import httpx
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from projections.runner import RUNNER_LOCK
 from tests.database import PostgresForTests
 from tests.serving import (
     ACCOUNT_SID,
@@ -26,6 +28,8 @@ from tests.serving import (
     starting_tracker,
     wait_until,
 )
+from tracker.postgres.roles import Role, conninfo
+from tracker.postgres.sql_files import query
 from tracker.web.access.tokens import LOCAL_ONLY
 
 PUBLIC_URL = "https://tracker.example.com"
@@ -82,6 +86,18 @@ def tunnelled(module_database_url: str, stderr_file: Path) -> Iterator[Tracker]:
         yield tracker
 
 
+@pytest.fixture(scope="module")
+def status(module_database_url: str) -> str:
+    """The status of a sound server on this database: degraded where the test server itself has a fault, such as fsync off."""
+    info = conninfo(module_database_url, role=Role.SERVICE, application="test")
+    with psycopg.connect(info, row_factory=dict_row) as connection:
+        row = connection.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK}).fetchone()
+    assert row is not None
+    found = {name for name, is_present in row.items() if is_present}
+    assert found <= {"fsync_off", "login_is_superuser"}
+    return "degraded" if found else "ok"
+
+
 def made_token(tracker: Tracker) -> str:
     """The token that the server made."""
     return (tracker.data_dir / "api-token").read_text(encoding="ascii")
@@ -120,11 +136,12 @@ def test_a_second_host_does_not_help(local: Tracker) -> None:
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_health_from_elsewhere_is_a_status(local: Tracker, headers: dict[str, str]) -> None:
+def test_health_from_elsewhere_is_a_status(local: Tracker, status: str, headers: dict[str, str]) -> None:
     """/livez and /readyz answer orchestrators wherever they are, without details; /healthz answers this machine only."""
     assert local.client.get("/livez", headers=headers).json() == {"status": "ok"}
     answer = local.client.get("/readyz", headers=headers)
-    assert (answer.status_code, answer.json()) == (HTTPStatus.OK, {"status": "ok"})
+    assert (answer.status_code, answer.json()) == (HTTPStatus.OK, {"status": status})
+    assert local.reasons() == []
     assert local.client.get("/healthz", headers=headers).status_code == HTTPStatus.FORBIDDEN
     assert local.client.get("/readyz").json()["position"] >= 1
     assert local.client.get("/healthz").json()["projections"]
@@ -156,14 +173,15 @@ def test_the_token_is_the_password_of_http_basic(tunnelled: Tracker, path: str) 
     assert path in {"/", "/schema", "/metrics"} or "position" in answer.json()
 
 
-def test_details_of_health_need_the_token(tunnelled: Tracker) -> None:
+def test_details_of_health_need_the_token(tunnelled: Tracker, status: str) -> None:
     """Without it, or with a wrong one: the status."""
     for path in ("/readyz", "/healthz"):
         for headers in ({}, bearer("wrong"), {"host": "evil.example"}):
             answer = tunnelled.client.get(path, headers=headers)
-            assert (answer.status_code, answer.json()) == (HTTPStatus.OK, {"status": "ok"})
+            assert (answer.status_code, answer.json()) == (HTTPStatus.OK, {"status": status})
         answer = tunnelled.client.get(path, headers=bearer(made_token(tunnelled)))
-        assert answer.json().keys() == {"status", "position", "projections"}
+        assert answer.json().keys() - {"reasons"} == {"status", "position", "projections"}
+        assert ("reasons" in answer.json()) == (status == "degraded")
 
 
 def test_the_token_is_kept_for_its_owner_and_named_at_the_start(tunnelled: Tracker, stderr_file: Path) -> None:

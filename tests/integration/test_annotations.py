@@ -171,4 +171,4 @@ def test_the_endpoint_is_documented(client: TestClient[Litestar]) -> None:
     """With its body, its answer and every problem."""
     operation = client.get("/schema/openapi.json").json()["paths"]["/api/annotations"]["post"]
     assert operation["requestBody"]["content"].keys() == {"application/json"}
-    assert operation["responses"].keys() == {"201", "400", "401", "413", "415", "503"}
+    assert operation["responses"].keys() == {"201", "400", "401", "403", "413", "415", "503"}

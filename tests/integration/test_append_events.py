@@ -344,7 +344,7 @@ CHANGES: dict[str, LiteralString] = {
     "truncate": "TRUNCATE events",
     "update of the quarantine": "UPDATE quarantined_callbacks SET reason = 'no_status'",
     "delete from the quarantine": "DELETE FROM quarantined_callbacks",
-    "truncate of the quarantine": "TRUNCATE quarantined_callbacks",
+    "truncate of the quarantine": "TRUNCATE quarantined_callbacks CASCADE",
     "upsert": "INSERT INTO events SELECT * FROM events ON CONFLICT (position) DO UPDATE SET status = 'delivered'",
     "merge": "MERGE INTO events USING log_head ON TRUE WHEN MATCHED THEN DELETE",
 }

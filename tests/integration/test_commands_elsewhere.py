@@ -17,6 +17,7 @@ COMMANDS: dict[str, list[str]] = {
     "project": ["project"],
     "rebuild": ["rebuild"],
     "rebuild --check": ["rebuild", "--check"],
+    "annotate": ["annotate", "shop 4.2 deployed"],
     "simulate": ["simulate", "--messages", "1"],
 }
 

@@ -83,12 +83,21 @@ def assert_closed(data_dir: Path) -> None:
         if os.geteuid() == 0:
             assert not may_nobody_connect(socket_path)
             # The socket is closed by itself, too.
+            data_dir_mode = mode(data_dir)
+            data_dir.chmod(0o711)
             directory.chmod(0o711)
             assert not may_nobody_connect(socket_path)
             socket_path.chmod(0o777)
             assert may_nobody_connect(socket_path)
+            # So are the directories.
             directory.chmod(0o700)
             assert not may_nobody_connect(socket_path)
+            directory.chmod(0o711)
+            data_dir.chmod(data_dir_mode)
+            assert may_nobody_connect(socket_path) == (
+                not socket_path.is_relative_to(data_dir) or data_dir_mode & 1 == 1
+            )
+            directory.chmod(0o700)
     finally:
         server.stop()
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.database import own_directory
 from tests.serving import wait_until
-from tracker.errors import EmbeddedServerError, NoDatabaseError
+from tracker.errors import EmbeddedServerError, NoDatabaseError, SettingsError
 from tracker.postgres.embedded import server as embedded
 from tracker.postgres.embedded.postmaster import end_orphans
 from tracker.postgres.embedded.server import (
@@ -426,5 +426,5 @@ def test_a_command_makes_no_server(tmp_path: Path) -> None:
 def test_a_data_directory_that_is_a_file_is_an_error_of_ours(tmp_path: Path) -> None:
     """For those who would make something in it."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(EmbeddedServerError, match="TRACKER_DATA_DIR: .*/file cannot be used: "):
+    with pytest.raises(SettingsError, match="TRACKER_DATA_DIR: .*/file cannot be used: "):
         open_database(None, tmp_path / "file", create=True).__enter__()

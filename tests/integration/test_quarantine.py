@@ -120,6 +120,7 @@ def test_a_callback_says_what_it_states(client: TestClient[Litestar]) -> None:
         "from": "+15557122661",
         "to": "whatsapp:+15558675310",
         "messaging_service_sid": None,
+        "error_message": None,
     }
     assert found["params"]["MessageStatus"] == ["delivered", "failed"]
     assert (found["body"], found["reason"], found["acceptance"]) == (BODY, "invalid_status", None)

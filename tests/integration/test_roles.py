@@ -45,6 +45,7 @@ WRITER = "tracker_writer"
 EXECUTE: dict[str, set[str]] = {
     "append_events": {SERVICE},
     "append_quarantined": {SERVICE},
+    "accept_quarantined": {SERVICE},
     "store_events": set(),
     "is_in_log": {SERVICE, PROJECTOR, READER},
 }
@@ -136,12 +137,13 @@ def test_functions_with_the_rights_of_their_owner_are_safe(undone: psycopg.Conne
         "SELECT proname, pg_get_userbyid(proowner), proconfig[1] FROM pg_proc WHERE prosecdef ORDER BY proname"
     ).fetchall()
     assert rows == [
-        (name, WRITER, "search_path=pg_catalog, public, pg_temp") for name in ("append_events", "append_quarantined")
+        (name, WRITER, "search_path=pg_catalog, public, pg_temp")
+        for name in ("accept_quarantined", "append_events", "append_quarantined")
     ]
 
 
-def test_the_writer_reads_no_evidence(undone: psycopg.Connection[Any]) -> None:
-    """It has what an append needs: a fault in one of the functions would give away nothing else."""
+def test_the_writer_reads_no_evidence_of_events(undone: psycopg.Connection[Any]) -> None:
+    """It has what an append needs, and of the quarantine what an acceptance copies: a fault in a function gives away nothing else."""
     privileges = undone.execute(
         "SELECT relname, attname, privilege FROM pg_class"
         " INNER JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped"
@@ -156,7 +158,11 @@ def test_the_writer_reads_no_evidence(undone: psycopg.Connection[Any]) -> None:
         ("log_head", "only_row", "UPDATE"),
         ("log_head", "position", "SELECT"),
         ("log_head", "position", "UPDATE"),
-        ("quarantined_callbacks", "quarantine_id", "SELECT"),
+        ("quarantine_acceptances", "quarantine_id", "SELECT"),
+        *(
+            ("quarantined_callbacks", column, "SELECT")
+            for column in ("body", "idempotency_token", "key_id", "quarantine_id", "received_at", "signature", "url")
+        ),
     ]
     assert undone.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", (WRITER,)).fetchone() == (False,)
 
@@ -190,6 +196,10 @@ FORBIDDEN: dict[str, LiteralString] = {
     "insert an event": "INSERT INTO events (position) VALUES (1)",
     "insert an event further on": "INSERT INTO events (position) SELECT position + 5 FROM log_head",
     "insert into the quarantine": "INSERT INTO quarantined_callbacks (reason) VALUES ('no_status')",
+    "insert an acceptance": "INSERT INTO quarantine_acceptances (reason) VALUES ('mine')",
+    "change an acceptance": "UPDATE quarantine_acceptances SET reason = 'mine'",
+    "delete an acceptance": "DELETE FROM quarantine_acceptances",
+    "change an annotation": "UPDATE annotations SET text = 'mine'",
     "call what the functions call": "SELECT store_events(ARRAY['api'], NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
     " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
 }
@@ -209,6 +219,8 @@ def test_only_the_service_may_append(shared_database_url: str, role: Role) -> No
         register_packed_arrays(session)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute(query("append_events"), event_columns(new_events(1)))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SELECT accept_quarantined(NULL, '', '', '', '', '', '', '', '', '', '', '', '')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute("INSERT INTO events DEFAULT VALUES")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -16,7 +16,7 @@ from tracker.settings import SECRETS, Settings, load_settings
 ACCOUNT = "AC" + "1" * 32
 TOKEN = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "t"}
 OTHER_TOKEN = {"TWILIO_AUTH_TOKENS": json.dumps({ACCOUNT: ["t"]})}
-SHARED_KEY = {"TWILIO_SHARED_KEYS": json.dumps({"key-1": "s"})}
+SHARED_KEY = {"TWILIO_SHARED_KEYS": json.dumps({"key-1": {"secret": "s", "accounts": [ACCOUNT]}})}
 PUBLIC = {"PUBLIC_BASE_URL": "https://status.example.com"}
 WIDE = {"TRACKER_HOST": "192.0.2.1", "TRACKER_API_TOKEN": "x"}
 PROXIED = {"TRACKER_TRUSTED_PROXIES": "127.0.0.1"}
@@ -70,6 +70,10 @@ BAD = {
         SHARED_KEY | PROXIED,
         ["PUBLIC_BASE_URL: must be set, because TRACKER_TRUSTED_PROXIES is: Twilio signs the URL that it calls"],
     ),
+    "a shared key without accounts": (
+        {"TWILIO_SHARED_KEYS": json.dumps({"key-1": "s"})},
+        ["TWILIO_SHARED_KEYS: needs TWILIO_ACCOUNT_SID beside it, or accounts for key-1"],
+    ),
     "an account alone": (
         {"TWILIO_ACCOUNT_SID": ACCOUNT},
         [
@@ -105,7 +109,7 @@ def test_a_wrong_value_is_not_called_a_missing_one(load: Load) -> None:
     "environment",
     [
         {}, TOKEN, OTHER_TOKEN, SHARED_KEY, WIDE, PROXIED, TOKEN | PUBLIC, TOKEN | WIDE | PUBLIC | PROXIED,
-        {"TWILIO_ACCOUNT_SID": ACCOUNT} | OTHER_TOKEN, {"TWILIO_ACCOUNT_SID": ACCOUNT} | SHARED_KEY,
+        {"TWILIO_ACCOUNT_SID": ACCOUNT} | OTHER_TOKEN, {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_SHARED_KEYS": json.dumps({"key-1": "s"})},
         TOKEN | {"TRACKER_HOST": "::1"},
     ],
     ids=lambda environment: "+".join(environment) or "nothing",

@@ -337,7 +337,10 @@ def test_the_account_to_send_with(load: Callable[..., Settings]) -> None:
 
 @pytest.mark.parametrize(
     "environment",
-    [{"TWILIO_ACCOUNT_SID": ACCOUNT}, {"TWILIO_SHARED_KEYS": json.dumps({"key-1": "s"})}],
+    [
+        {"TWILIO_ACCOUNT_SID": ACCOUNT},
+        {"TWILIO_SHARED_KEYS": json.dumps({"key-1": {"secret": "s", "accounts": [ACCOUNT]}})},
+    ],
     ids=["account", "shared key"],
 )
 def test_no_token_is_made_up_for_a_real_account(

@@ -45,6 +45,7 @@ HASHES = {
     "Server.main_loop": "425d26add0e59678",
     "Server.on_tick": "371ccecb27e5e5d4",
     "Server.shutdown": "9f8a90ed456dcfee",
+    "Server.startup": "61dd959a73fc3de8",
 }
 """By qualified name: SHA-256 of the method's source, first 16 digits. To update one, read what changed upstream, apply it to our
 copy or argue that it does not matter, and set the new hash."""

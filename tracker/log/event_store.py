@@ -30,6 +30,9 @@ _AWAY: Final = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58"})
 database; deadlock; no disk, memory or connection left; lock not available; shutdown or timeout; I/O error. Of others it is found out
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
+_LEAST_SECONDS: Final = 0.01
+"""Time for a statement whose connection took all of the time allowed."""
+
 
 Kept = Literal["appended", "spooled"]
 """Where records are: in the database, or on the local disk, from where they are drained into it."""
@@ -108,9 +111,9 @@ class EventStore:
         deadline = clock() + self._timeout
         wanted = statement(name)
         try:
-            connection = await self._connected()
+            connection = await self._connected(deadline)
             await connection.execute(
-                wanted, [columns[each] for each in wanted.parameters], max(deadline - clock(), 0.01)
+                wanted, [columns[each] for each in wanted.parameters], max(deadline - clock(), _LEAST_SECONDS)
             )
         except (psycopg.Error, OSError, TimeoutError) as error:
             sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
@@ -118,14 +121,16 @@ class EventStore:
                 raise
             # The session's state is unknown: start from a new one.
             self._discard()
-            raise DatabaseUnavailableError(f"{name}: {_reason(error)}") from error
+            reason = f"no connection within {self._timeout} s" if isinstance(error, TimeoutError) else _reason(error)
+            raise DatabaseUnavailableError(f"{name}: {reason}") from error
 
-    async def _connected(self) -> DirectConnection:
-        """The connection; a new one where there was none, or the server has gone since."""
+    async def _connected(self, deadline: float) -> DirectConnection:
+        """The connection; a new one where there was none, or the server has gone since. deadline: on the event loop's clock."""
         if self._connection is None or not self._connection.is_open:
             connection = await DirectConnection.connect(self._conninfo, self._timeout, Role.SERVICE)
             try:
-                await connection.execute(statement("require_durable_commits"), (), self._timeout)
+                left = max(deadline - asyncio.get_running_loop().time(), _LEAST_SECONDS)
+                await connection.execute(statement("require_durable_commits"), (), left)
             except BaseException:
                 connection.close()
                 raise

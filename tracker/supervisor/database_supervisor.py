@@ -136,7 +136,9 @@ class DatabaseKeeper:
         """Once, as long as it stays the same."""
         if self._resting.is_set() or _headline(error) == _headline(self.failure):
             return
-        event = "database.not_started" if isinstance(error, EmbeddedServerError) else "migration.postponed"
+        event = (
+            "database.not_started" if isinstance(error, EmbeddedServerError | SettingsError) else "migration.postponed"
+        )
         _log.error(event, reason=str(error))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from tracker.errors import EmbeddedServerError, NoDatabaseError
+from tracker.errors import EmbeddedServerError, NoDatabaseError, SettingsError
 from tracker.postgres.embedded.postmaster import (
     POLL_SECONDS,
     Postmaster,
@@ -139,7 +139,7 @@ def _cluster(data_dir: Path, *, make: bool = True) -> Path:
 def make_data_directory(data_dir: Path) -> None:
     """Make it where it is missing, closed to other users: it has phone numbers and secrets in it. One that is there stays as it is.
 
-    Raises EmbeddedServerError when it cannot be made.
+    Raises SettingsError when it cannot be made.
     """
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +148,8 @@ def make_data_directory(data_dir: Path) -> None:
         raise _unusable(data_dir, error) from error
 
 
-def _unusable(data_dir: Path, error: OSError) -> EmbeddedServerError:
-    return EmbeddedServerError(
+def _unusable(data_dir: Path, error: OSError) -> SettingsError:
+    return SettingsError(
         f"TRACKER_DATA_DIR: {data_dir.absolute()} cannot be used: {error.strerror}. It must be a directory that this user may"
         " write to."
     )
@@ -214,7 +214,7 @@ def _log_tail(pgdata: Path, lines: int = 12) -> str:
 def exclusively(data_dir: Path) -> Iterator[bool]:
     """Hold the data directory for this process: yields True, or False when another process holds it already.
 
-    The kernel gives the lock back when the process dies, however it dies. Raises EmbeddedServerError when the directory cannot be used.
+    The kernel gives the lock back when the process dies, however it dies. Raises SettingsError when the directory cannot be used.
     """
     make_data_directory(data_dir)
     try:
@@ -231,8 +231,8 @@ def exclusively(data_dir: Path) -> Iterator[bool]:
 
 
 def has_database(data_dir: Path) -> bool:
-    """Whether there is the cluster of an embedded server under ``data_dir`` that has been started once. Raises EmbeddedServerError
-    when this user may not look."""
+    """Whether there is the cluster of an embedded server under ``data_dir`` that has been started once. Raises SettingsError when
+    this user may not look."""
     try:
         return (_cluster(data_dir, make=False) / INITIALISED).exists()
     except OSError as error:
@@ -246,7 +246,8 @@ def open_database(database_url: str | None, data_dir: Path, *, create: bool = Fa
     The embedded server is started and stopped around the command unless ``tracker serve`` keeps it running already. create: whether it
     is made where there is none.
 
-    Raises NoDatabaseError when there is none and it is not to be made, EmbeddedServerError when it does not start.
+    Raises NoDatabaseError when there is none and it is not to be made, SettingsError when the data directory cannot be used, and
+    EmbeddedServerError when the server does not start.
     """
     if database_url is not None:
         yield database_url
