@@ -4,6 +4,7 @@ import base64
 import hmac
 import random
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote_plus
 
@@ -29,6 +30,10 @@ BOUNDARIES: Final = (
 )
 _SAYABLE: Final = re.compile(r"[!\"$-~]*")
 """Characters that may stand in a request target as they are."""
+
+
+_quote: Final = lru_cache(maxsize=4096)(quote_plus)
+"""Most names and values come again and again; escaping them was half of the time that a request took to make."""
 
 
 class Reading(NamedTuple):
@@ -61,6 +66,7 @@ class Attempts:
         self._host = f"127.0.0.1:{port}"
         self._chance = chance
         self._made = 0
+        self._mac = hmac.new(TOKEN.encode(), digestmod="sha1")
 
     def next(self) -> Attempt:
         """One of any kind."""
@@ -93,7 +99,9 @@ class Attempts:
 
     def sign(self, url: str, pairs: Pairs) -> str:
         """As Twilio signs."""
-        return base64.b64encode(hmac.digest(TOKEN.encode(), (url + signed_text(pairs)).encode(), "sha1")).decode()
+        mac = self._mac.copy()
+        mac.update((url + signed_text(pairs)).encode())
+        return base64.b64encode(mac.digest()).decode()
 
     def _honest(self) -> tuple[Pairs, Reading]:
         chance, sid = self._chance, f"{self._chance.choice(('SM', 'MM'))}{self._made:032x}"
@@ -169,7 +177,7 @@ class Attempts:
         return PATH + suffix, self._url + suffix
 
     def _request(self, pairs: Pairs, query: str, signature: str) -> bytes:
-        body = "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs])
+        body = "&".join([f"{_quote(name)}={_quote(value)}" for name, value in pairs])
         target = self._target(query)[0].encode("ascii", "replace").decode()
         return (
             f"POST {target} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: {FORM}\r\nX-Twilio-Signature: {signature}\r\n"

@@ -114,9 +114,32 @@ def test_a_form_is_read_as_its_parts_are(body: bytes) -> None:
     """Pairs in their order, each name's first value, and the signed text, of this very body and whatever was read before."""
     form = read_form(body)
     pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    assert form.pairs == pairs
+    assert (list(form.params.items()) if form.repeated is None else form.repeated) == pairs
+    assert (form.repeated is None) == (len({name for name, _ in pairs}) == len(pairs))
     assert form.params == {name: next(value for each, value in pairs if each == name) for name, _ in pairs}
     assert form.signed == "".join(name + value for name, value in sorted(set(pairs)))
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 65_536])
+@pytest.mark.parametrize("end", ["", "&", "&a", "&a=%2B+%3A", "&a=%2b", "&A=1"])
+def test_a_body_of_any_size_is_read_alike(size: int, end: str) -> None:
+    """Just below and above the size up to which a quicker parser is tried, with ends that it reads and ends that it does not."""
+    text = "A=" + "a" * (size - len(end) - 2) + end
+    form = read_form(text.encode())
+    pairs = parse_qsl(text, keep_blank_values=True)
+    assert len(text) == size
+    assert form.signed == "".join(name + value for name, value in sorted(set(pairs)))
+    assert form.params == dict(reversed(pairs))
+
+
+@given(st.lists(st.tuples(st.text("aB%2=+:3A& ", max_size=4), st.text("aB%2=+:3A& ", max_size=6)), max_size=6))
+def test_ordinary_bodies_are_read_like_others(pairs: list[tuple[str, str]]) -> None:
+    """Escapes and separators next to each other, as an encoder writes them and with every other escape undone."""
+    for text in (urlencode(pairs), urlencode(pairs).replace("%25", "%"), urlencode(pairs).replace("%3D", "=")):
+        sent = parse_qsl(text, keep_blank_values=True)
+        form = read_form(text.encode())
+        assert (list(form.params.items()) if form.repeated is None else form.repeated) == sent
+        assert form.signed == "".join(name + value for name, value in sorted(set(sent)))
 
 
 def test_separators_are_bounded() -> None:

@@ -7,7 +7,7 @@ The rules accept cuts that change nothing that is read, because an honest callba
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 from tracker.twilio.statuses import PHASES, normalise
@@ -57,22 +57,30 @@ _ADDRESS_NAMES: Final = ("From", "To")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 _STATUS: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,63}")
-_SHAPED: Final = ("AccountSid", "MessagingServiceSid", "MessageSid", "SmsSid", "ErrorCode", "RawDlrDoneDate")
 _SHAPES: Final = re.compile(
     r"(?:AC[0-9a-fA-F]{32})?\n(?:MG[0-9a-fA-F]{32})?\n(?:[A-Za-z]{2}[0-9a-fA-F]{32})?\n(?:[A-Za-z]{2}[0-9a-fA-F]{32})?\n"
     r"(?:[0-9]{1,6})?\n(?:[0-9TZ:.+-]{1,40})?"
 )
-"""Shapes of the values of ``_SHAPED``, one per line; no shape has a line end. A blank value has any shape."""
+"""Shapes of the values that ``_are_shaped`` joins, one per line; no shape has a line end. A blank value has any shape."""
 
 Pairs = list[tuple[str, str]]
 
 
-def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: str) -> Rule | None:
+def find_ambiguity(params: Mapping[str, str], signed: str, repeated: Pairs | None, query: str) -> Rule | None:
     """The first rule that a verified callback breaks; None when what is read from it is unambiguous.
 
-    pairs: names and values as sent. params: first value of each name. signed: ``signed_text(pairs)``. query: of the signed URL, as
-    received, empty for none.
+    params: first value of each name. signed: the text that Twilio signs. repeated: names and values as sent; None when no name is
+    repeated. query: of the signed URL, as received, empty for none.
+
+    An ordinary callback passes ``_is_ordinary`` in 3.7 microseconds; the rules one by one cost 5.5.
     """
+    if repeated is None and not query and _is_ordinary(params, signed):
+        return None
+    return find_broken_rule(params, signed, list(params.items()) if repeated is None else repeated, query)
+
+
+def find_broken_rule(params: Mapping[str, str], signed: str, pairs: Pairs, query: str) -> Rule | None:
+    """``find_ambiguity``, by every rule. pairs: names and values as sent."""
     if query and any(name in query for name in _LONG_NAMES):
         return "name_in_query"
     if len(params) != len(pairs) and any(name in READ_NAMES and params[name] != value for name, value in pairs):
@@ -84,7 +92,7 @@ def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: 
     statuses = [text for text in (get("MessageStatus"), get("SmsStatus")) if text is not None and text not in PHASES]
     if statuses and not all(text == "" or _STATUS.fullmatch(text) for text in statuses):
         return "invalid_value"
-    if _SHAPES.fullmatch("\n".join([get(name, "") for name in _SHAPED])) is None:
+    if not _are_shaped(params):
         return "invalid_value"
     if (unknown or _may_hide_name(params, signed)) and _hides_name(_Spans(pairs), params, signed):
         return "hidden_name"
@@ -95,9 +103,48 @@ def find_ambiguity(pairs: Pairs, params: Mapping[str, str], signed: str, query: 
     return None
 
 
+def _is_ordinary(params: Mapping[str, str], signed: str) -> bool:
+    """Whether a callback without repeated names and without a query breaks no rule. A quick test: only True is sure.
+
+    True: every name is known, every status is in the table, the other values have their shapes, and no long read name can be hidden.
+    From and To cannot be hidden either: known names begin with a capital letter, and none ends like the beginning of From or To. So
+    each rule of ``find_broken_rule`` holds, which a property test checks.
+    """
+    get = params.get
+    if not (get("MessageStatus", "sent") in PHASES and get("SmsStatus", "sent") in PHASES and _are_shaped(params)):
+        return False
+    try:
+        within_names = _count_fragments_within(params)
+    except KeyError:
+        # An unknown name.
+        return False
+    return _count_fragments(signed) == within_names
+
+
+def _are_shaped(params: Mapping[str, str]) -> bool:
+    """Whether SIDs, code and date have their shapes."""
+    get = params.get
+    text = (
+        f"{get('AccountSid', '')}\n{get('MessagingServiceSid', '')}\n{get('MessageSid', '')}\n{get('SmsSid', '')}\n"
+        f"{get('ErrorCode', '')}\n{get('RawDlrDoneDate', '')}"
+    )
+    return _SHAPES.fullmatch(text) is not None
+
+
 def _may_hide_name(params: Mapping[str, str], signed: str) -> bool:
     """Whether a long read name can occur outside of the names, all of which are known. A quick test: False is sure."""
-    return sum(map(signed.count, _FRAGMENTS)) != sum(map(_FRAGMENTS_WITHIN.__getitem__, params))
+    return _count_fragments(signed) != _count_fragments_within(params)
+
+
+def _count_fragments(signed: str) -> int:
+    """Occurrences of ``_FRAGMENTS``."""
+    count = signed.count
+    return count("Sid") + count("Status") + count("Error") + count("RawDlr") + count("nelPre")
+
+
+def _count_fragments_within(names: Iterable[str]) -> int:
+    """Occurrences of ``_FRAGMENTS`` within known names. Raises KeyError for an unknown one."""
+    return sum(map(_FRAGMENTS_WITHIN.__getitem__, names))
 
 
 def _hides_name(spans: "_Spans", params: Mapping[str, str], signed: str) -> bool:

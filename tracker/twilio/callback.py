@@ -74,6 +74,9 @@ def read_callback(params: dict[str, str], key_account_sid: str | None = None) ->
     if len(status) > MAX_STATUS or "\0" in status:
         return "invalid_status"
     from_address, to_address = _column(get("From")), _column(get("To"))
+    # Most callbacks have none of these: no call for what is absent.
+    error_code, error_message = get("ErrorCode"), get("ErrorMessage")
+    done_date, service_sid = get("RawDlrDoneDate"), get("MessagingServiceSid")
     account_sid = get("AccountSid") or key_account_sid
     if account_sid != key_account_sid:
         account_sid = _column(canonical_account_sid(account_sid or ""))
@@ -81,13 +84,13 @@ def read_callback(params: dict[str, str], key_account_sid: str | None = None) ->
         account_sid,
         message_sid,
         status,
-        _column(get("ErrorCode")),
-        _column(get("RawDlrDoneDate")),
+        _column(error_code) if error_code else None,
+        _column(done_date) if done_date else None,
         _channel(message_sid, get("ChannelPrefix"), from_address, to_address),
         from_address,
         to_address,
-        _column(get("MessagingServiceSid")),
-        _column(get("ErrorMessage")),
+        _column(service_sid) if service_sid else None,
+        _column(error_message) if error_message else None,
     )
 
 
@@ -108,7 +111,7 @@ def _column(value: str | None) -> str | None:
 def _channel(message_sid: str, prefix: str | None, from_address: str | None, to_address: str | None) -> str:
     """Twilio's channel name; without one, the SID's kind tells SMS from MMS."""
     for address in (from_address, to_address):
-        if address and not address.startswith("+"):
+        if address and address[0] != "+":
             scheme, colon, _ = address.partition(":")
             if colon and _is_channel_name(scheme):
                 return scheme.lower()

@@ -64,7 +64,7 @@ class _Verified(NamedTuple):
     """A verified request."""
 
     record: Record
-    digest: bytes
+    digest: int
     """``callback_digest``."""
     client: str | None
     """IP address of the connection; None on a Unix socket."""
@@ -172,7 +172,7 @@ class Webhook:
             return "repeated", TAKEN
         token = headers.get(b"i-twilio-idempotency-token")
         evidence = Evidence(url, body, signature.decode("ascii"), None if token is None else _text(token), key.key_id)
-        if find_ambiguity(form.pairs, form.params, form.signed, query.decode("latin-1")) is None:
+        if find_ambiguity(form.params, form.signed, form.repeated, query.decode("latin-1")) is None:
             callback = read_callback(form.params, key.account_sid)
         else:
             callback = "ambiguous"
