@@ -73,7 +73,7 @@ def serve(
     Raises TrackerError when the address is taken, when another server runs on the data directory, when the database cannot be
     reached at the first start, or not be migrated.
     """
-    server = instance_id()
+    server = instance_id(settings)
     with StopSignals() as stop, exclusively(settings.data_dir) as alone, contextlib.ExitStack() as resources:
         if not alone:
             raise TrackerError(

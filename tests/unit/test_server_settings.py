@@ -16,7 +16,7 @@ from tracker.settings import SECRETS, Settings, load_settings
 ACCOUNT = "AC" + "1" * 32
 TOKEN = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "t"}
 OTHER_TOKEN = {"TWILIO_AUTH_TOKENS": json.dumps({ACCOUNT: ["t"]})}
-SHARED_KEY = {"TWILIO_SHARED_KEYS": json.dumps({"key-1": "s"})}
+SHARED_KEY = {"TWILIO_SHARED_KEYS": json.dumps({"key-1": {"secret": "s", "accounts": [ACCOUNT]}})}
 PUBLIC = {"PUBLIC_BASE_URL": "https://status.example.com"}
 WIDE = {"TRACKER_HOST": "192.0.2.1", "TRACKER_API_TOKEN": "x"}
 PROXIED = {"TRACKER_TRUSTED_PROXIES": "127.0.0.1"}

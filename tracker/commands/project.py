@@ -37,7 +37,7 @@ def command(once: bool, status: bool, as_json: bool) -> None:
 def _project(settings: Settings, *, once: bool) -> None:
     end_with_parent()
     url = settings.database_url.get_secret_value() if settings.database_url else None
-    server = instance_id()
+    server = instance_id(settings)
     with StopSignals(exits_when_urgent=True) as stop, open_database(url, settings.data_dir) as database_url:
         info = conninfo(database_url, role=Role.PROJECTOR, application="tracker-projector")
         if not once:

@@ -25,7 +25,7 @@ from tracker.web.shortcut import Shortcut, ShortcutProtocol, ShortcutState
 SOCKET: Final = "TRACKER_SOCKET"
 """Environment variable: the descriptor of the listening socket, which outlives each worker."""
 
-WORKER: Final = "TRACKER_WORKER"
+WORKER: Final = "TRACKER_WORKER_NUMBER"
 """Environment variable: which worker this is, from 0."""
 
 STATS: Final = "TRACKER_STATS"
