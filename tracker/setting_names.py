@@ -6,7 +6,9 @@ from typing import Final
 MAX_DISTANCE: Final = 2
 """Edits (insert, delete, replace a character, swap two neighbours) that still make a name a misspelling of a setting."""
 
-INTERNAL: Final = frozenset({"TRACKER_PARENT_PIPE", "TRACKER_SOCKET", "TRACKER_STATS", "TRACKER_WORKER_NUMBER"})
+INTERNAL: Final = frozenset(
+    {"TRACKER_PARENT_PIPE", "TRACKER_READY_PIPE", "TRACKER_SOCKET", "TRACKER_STATS", "TRACKER_WORKER_NUMBER"}
+)
 """Names that ``tracker serve`` sets for its own children."""
 
 ELSEWHERE: Final = frozenset(

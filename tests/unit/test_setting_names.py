@@ -5,7 +5,7 @@ import pytest
 from tracker.processes import PARENT_PIPE
 from tracker.setting_names import INTERNAL, edit_distance, misspelt_names, unknown_names
 from tracker.settings import setting_names
-from tracker.web.worker import SOCKET, STATS, WORKER
+from tracker.web.worker import READY, SOCKET, STATS, WORKER
 
 SETTINGS = setting_names()
 
@@ -69,4 +69,4 @@ def test_unknown_names_are_our_own_prefix_alone() -> None:
 
 def test_the_supervisors_own_names_are_known() -> None:
     """Those that it sets for its children, and none of them is taken for a misspelling in a child."""
-    assert {PARENT_PIPE, SOCKET, STATS, WORKER} == INTERNAL
+    assert {PARENT_PIPE, READY, SOCKET, STATS, WORKER} == INTERNAL

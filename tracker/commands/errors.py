@@ -24,6 +24,10 @@ def command(codes: tuple[str, ...], fault: str | None, as_json: bool) -> None:
     """Explain error codes: label, advice, fault, fee, link.
 
     Without a CODE, list the whole dictionary. Exits with 1 if a CODE is not in it.
+
+    Reads a file of this program, neither settings nor a database. Prints panels, a table, or a JSON array.
+
+    Example: tracker errors 30003 30007
     """
     wanted = [code.strip() for code in codes]
     unknown = [code for code in wanted if find(code) is None]
