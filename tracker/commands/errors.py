@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tracker.commands.tables import print_table
 from tracker.twilio.error_codes import FAILED_FEE_USD, ErrorCode, Fault, all_codes, find, page_url
 
 
@@ -87,7 +88,7 @@ def _print_table(entries: list[ErrorCode]) -> None:
         table.add_column(heading, no_wrap=True)
     for entry in entries:
         table.add_row(entry.code, Text(entry.label), entry.fault, _fee(entry))
-    Console().print(table)
+    print_table(Console(), table)
 
 
 def _fee(entry: ErrorCode) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from projections.catalogue import PROJECTIONS
 from projections.status import Health, ProjectionStatus, Status, read_status
+from tracker.commands.tables import print_table
 from tracker.database.connections import Role, conninfo
 from tracker.database.embedded import open_database
 from tracker.errors import DatabaseUnavailableError, MigrationError
@@ -67,7 +68,7 @@ def _print(status: Status) -> None:
             f"{each.lag_events:,}",
             f"{each.lag_seconds:,.1f}",
         )
-    console.print(table)
+    print_table(console, table)
     for each in status.projections:
         if each.failed_reason is not None:
             console.print(

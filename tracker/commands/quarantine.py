@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.commands.database import ask_database
+from tracker.commands.tables import print_table
 from tracker.control_characters import escape_controls, escape_json
 from tracker.messages.quarantine import (
     MAX_REASON,
@@ -89,7 +90,7 @@ def list_command(  # one per option
             "No quarantined callback." if filters == QuarantineFilters() else "None passes these filters.", err=True
         )
         return
-    _console().print(_table(callbacks))
+    print_table(_console(), _table(callbacks))
     if len(rows) > limit:
         click.echo("Older ones follow: ask with --until, or a greater --limit.", err=True)
 
