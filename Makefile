@@ -1,6 +1,7 @@
-# The project's commands. `make run` and `make test` need nothing but Python 3.11 or newer, make and pip.
+# The project's commands. `make run` needs nothing but Python 3.11 or newer, make and pip. `make test` names the other programs that it
+# could use, and skips the tests that need them.
 .DEFAULT_GOAL := help
-.PHONY: help run test violence check bench lock clean
+.PHONY: help run test violence check bench lock clean python
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,10 +39,25 @@ lock: ## Pin the dependencies anew; needs pip-tools
 clean: ## Remove the environment and what tools left; the data in .tracker stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# Everything is pinned and hashed, the build backend too, so nothing is resolved at install time.
-.venv/installed: requirements.lock pyproject.toml
+# Before anything is installed: pip's own message about too old a Python names neither the cause nor the remedy.
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		found=$$($(PYTHON) --version 2>/dev/null) || found="not there"; \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is $$found." >&2; \
+		echo "Install one and name it: make $(or $(MAKECMDGOALS),run) PYTHON=python3.12" >&2; \
+		exit 1; }
+
+# Everything is pinned and hashed, the build backend too, so nothing is resolved at install time. An environment of another Python, or of
+# one that is no longer there, is made anew.
+.venv/installed: requirements.lock pyproject.toml | python
 	@echo "Installing the pinned dependencies into .venv (about a minute, once) ..." >&2
-	$(PYTHON) -m venv .venv
+	@version='import sys; print(sys.version_info[:2])'; \
+	if [ -e .venv ] && [ "$$($(BIN)/python -c "$$version" 2>&1)" != "$$($(PYTHON) -c "$$version")" ]; then \
+		echo "Making .venv anew: it was made with another Python." >&2; \
+		$(PYTHON) -m venv --clear .venv; \
+	else \
+		$(PYTHON) -m venv .venv; \
+	fi
 	$(PIP_INSTALL) --require-hashes -r requirements.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@

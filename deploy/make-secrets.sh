@@ -42,8 +42,15 @@ url tracker_projections tracker_projector_password | keep projector_database_url
 
 if [ ! -s "$directory/twilio_auth_token" ]; then
     if [ -z "${TWILIO_AUTH_TOKEN:-}" ]; then
-        [ ! -t 0 ] || printf 'Auth token of the Twilio account (console.twilio.com): ' >&2
+        if [ -t 0 ]; then
+            printf 'Auth token of the Twilio account (console.twilio.com), not shown while you type: ' >&2
+            # The terminal shows what is typed again, however this ends.
+            trap 'stty echo' EXIT
+            trap 'exit 130' INT TERM
+            stty -echo
+        fi
         read -r TWILIO_AUTH_TOKEN || true
+        [ ! -t 0 ] || echo >&2
     fi
     if [ -z "${TWILIO_AUTH_TOKEN:-}" ]; then
         echo "No auth token was given: write it into secrets/twilio_auth_token." >&2

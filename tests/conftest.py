@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.database import PostgresForTests, running_server
 from tests.durability import chance
 from tests.durability import figures as durability_figures
+from tests.programs import missing_programs
 
 # How fast an example runs says nothing on a shared machine.
 settings.register_profile("default", deadline=None)
@@ -25,8 +26,15 @@ def pytest_configure() -> None:
     chance.choose_seed()
 
 
+def pytest_report_header() -> list[str]:
+    """What this machine lacks, before anything runs."""
+    return list(missing_programs())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     durability_figures.show(terminalreporter)
+    for line in missing_programs():
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture

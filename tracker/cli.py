@@ -2,6 +2,7 @@
 
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
@@ -37,11 +38,27 @@ class LazyGroup(click.RichGroup):
         module = COMMANDS.get(cmd_name)
         return None if module is None else import_module(f"tracker.commands.{module}").command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's, with a suggestion for a name that is no command."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            close = get_close_matches(name, COMMANDS, n=1)
+            ctx.fail(f"There is no command {name!r}.{f' Did you mean {close[0]}?' if close else ''}")
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="twilio-status-tracker")
 def cli() -> None:
-    """Take Twilio's status callbacks in, keep them, and say what became of each message."""
+    """Receive Twilio's status callbacks, store them, and show what became of each message.
+
+    Settings come from the environment and from .env in the current directory; README.md has the table. Data goes to
+    standard output, everything else to standard error. Exit codes: 0, 1 (a check failed), 2 (wrong usage or settings).
+
+    Example: tracker serve
+    """
 
 
 def main() -> None:

@@ -9,11 +9,13 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, TextIO, cast
 
 import structlog
 from dotenv import dotenv_values
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from tracker.output import CurrentStderr
 
 _SECRET_KEYS: Final = frozenset({"authorization", "body", "password", "secret", "signature", "token"})
 """Last words of names whose values are secret: ``token`` also stands for ``auth_tokens`` and ``X-Api-Token``."""
@@ -47,6 +49,7 @@ def configure_logging(log_format: str = "auto") -> None:
 
     log_format: ``json``, ``console``, or ``auto`` for console on a terminal and JSON elsewhere.
     """
+    stderr = CurrentStderr()
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -69,10 +72,10 @@ def configure_logging(log_format: str = "auto") -> None:
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", stderr)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered]

@@ -8,6 +8,18 @@ from typing import Final, TextIO
 _LINE_BUFFERED: Final = 1
 
 
+class CurrentStderr:
+    """Writes to whatever ``sys.stderr`` is at that moment, so that a progress bar which replaces it gets log lines above itself."""
+
+    def write(self, text: str) -> int:
+        """Write the text. Returns its length in characters."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush ``sys.stderr``."""
+        sys.stderr.flush()
+
+
 def ensure_whole_writes() -> None:
     """Give this process buffered standard files where it has none, as under ``PYTHONUNBUFFERED`` or ``python -u``.
 

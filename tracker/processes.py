@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from tracker.errors import SettingsError
-from tracker.settings import SECRETS
+from tracker.settings import SECRETS, Settings
 
 PARENT_PIPE: Final = "TRACKER_PARENT_PIPE"
 """Environment variable: the descriptor of a pipe whose other end only the supervisor holds."""
@@ -22,15 +21,9 @@ INSTANCE_ID: Final = "TRACKER_INSTANCE_ID"
 projector is a service of its own, both are given the same: the derived counters are shown by the server whose projector is active."""
 
 
-def instance_id() -> UUID:
-    """The server that this process belongs to: the one it was given, else a new one. Raises SettingsError when it was given no UUID."""
-    given = os.environ.get(INSTANCE_ID)
-    if not given:
-        return uuid4()
-    try:
-        return UUID(given)
-    except ValueError:
-        raise SettingsError(f"{INSTANCE_ID}: must be a UUID, such as {uuid4()}") from None
+def instance_id(settings: Settings) -> UUID:
+    """The server that this process belongs to: ``TRACKER_INSTANCE_ID``, else a new one."""
+    return settings.instance_id or uuid4()
 
 
 def environment_without_secrets() -> dict[str, str]:

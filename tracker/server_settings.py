@@ -10,6 +10,9 @@ from pydantic import SecretStr, ValidationInfo, field_validator
 from tracker.generated_secrets import generated_secret
 from tracker.settings import Settings, is_loopback, load_settings_as
 
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not listened on
+"""Addresses to listen on, not to call, each with the loopback address that reaches it."""
+
 _ANY_KEY: Final = ("twilio_auth_token", "twilio_auth_tokens", "twilio_shared_keys")
 
 
@@ -72,6 +75,12 @@ def effective_api_token(settings: Settings) -> SecretStr | None:
     """
     path = api_token_file(settings)
     return settings.api_token if path is None else SecretStr(generated_secret(path, characters=48))
+
+
+def local_base_url(settings: Settings, port: int) -> str:
+    """Scheme, host and port at which programs on this machine reach the server: a server on all addresses is reached on loopback."""
+    host = _ANY_ADDRESS.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _is_public(base_urls: Sequence[str]) -> bool:

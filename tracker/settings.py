@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, TypeVar, cast
+from urllib.parse import SplitResult, urlsplit
+from uuid import UUID
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tracker.environment import SECRETS, check_names, expand_home, read_secret_files
 from tracker.errors import SettingsError
 from tracker.generated_secrets import generated_secret
-
-SECRETS = ("DATABASE_URL", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKENS", "TWILIO_SHARED_KEYS", "TRACKER_API_TOKEN")
-"""Settings that ``NAME_FILE`` may bring in from a file."""
+from tracker.quantities import parse_duration, parse_size
+from tracker.setting_messages import complaint, setting_name
 
 ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 """Shape of an account SID."""
@@ -87,8 +88,13 @@ class Settings(BaseSettings):
     api_token: SecretStr | None = Field(
         None, alias="TRACKER_API_TOKEN", validate_default=True, description="bearer token of API, pages and metrics"
     )
-    log_format: str = Field(
-        "auto", alias="TRACKER_LOG_FORMAT", pattern="^(auto|json|console)$", description="auto: console on a terminal"
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", alias="TRACKER_LOG_FORMAT", description="auto: console on a terminal"
+    )
+    instance_id: UUID | None = Field(
+        None,
+        alias="TRACKER_INSTANCE_ID",
+        description="UUID of the server that a web service and its projector belong to; unset: a new one per start",
     )
     workers: int = Field(1, alias="TRACKER_WORKERS", ge=1, le=64, description="web worker processes")
     max_connections: int = Field(
@@ -102,7 +108,7 @@ class Settings(BaseSettings):
         alias="TRACKER_APPEND_TIMEOUT",
         gt=0,
         le=10,
-        description="seconds that the database may take before the spool is used",
+        description="time that the database may take before the spool is used, in seconds",
     )
     spool_max_bytes: int = Field(
         1024**3,
@@ -111,19 +117,38 @@ class Settings(BaseSettings):
         description="what callbacks may take on the local disk, bytes",
     )
 
+    @field_validator("append_timeout", mode="before")
+    @classmethod
+    def _parse_duration(cls, value: object) -> object:
+        return parse_duration(value) if isinstance(value, str) else value
+
+    @field_validator("spool_max_bytes", mode="before")
+    @classmethod
+    def _parse_size(cls, value: object) -> object:
+        return parse_size(value) if isinstance(value, str) else value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _expand_home(cls, value: Path) -> Path:
+        return expand_home(value)
+
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
-        if isinstance(value, str):
+        if not isinstance(value, str):
+            return value
+        try:
             return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
-        return value
+        except ValueError:
+            raise ValueError("must be networks or addresses, comma-separated, such as 10.0.0.0/8, 192.0.2.7") from None
 
     @field_validator("host")
     @classmethod
     def _check_host(cls, value: str) -> str:
+        """Check the host and remove the brackets of an IPv6 address."""
         if not _HOST_NAME.fullmatch(value) and not _is_address(value):
             raise ValueError("must be an IP address or a host name, without scheme and port")
-        return value
+        return value[1:-1] if value.startswith("[") else value
 
     @field_validator("public_base_urls", mode="before")
     @classmethod
@@ -248,53 +273,25 @@ def load_settings_as(model: type[_Settings], overrides: Mapping[str, object] | N
 
     Raises SettingsError with one message that names every setting that is wrong or missing.
     """
-    from_files, complaints = _read_secret_files({**dotenv_values(".env"), **os.environ})
+    environment = {**dotenv_values(".env"), **os.environ}
+    complaints = check_names(environment, setting_names())
+    from_files, file_complaints = read_secret_files(environment)
+    complaints += file_complaints
     given = from_files | {name: value for name, value in (overrides or {}).items() if value is not None}
     settings = None
     try:
         settings = model(**given)  # pyright: ignore[reportArgumentType]  # the model checks the values itself
     except ValidationError as error:
-        complaints += [
-            f"{_setting_name(item['loc'])}{_complaint(item['msg'])}" for item in error.errors(include_input=False)
-        ]
+        complaints += [complaint(item, model.model_fields) for item in error.errors(include_input=False)]
     if settings is None or complaints:
         raise SettingsError("\n  ".join(["The settings are not usable:", *complaints]))
     return settings
 
 
-def _read_secret_files(environment: Mapping[str, str | None]) -> tuple[dict[str, object], list[str]]:
-    """The secrets that ``NAME_FILE`` brings in, and a complaint for each file that cannot be read.
-
-    A value that stands in the environment itself goes first.
-    """
-    found: dict[str, object] = {}
-    complaints: list[str] = []
-    for name in SECRETS:
-        path = environment.get(f"{name}_FILE")
-        if not path or environment.get(name):
-            continue
-        try:
-            secret = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            complaints.append(f"{name}_FILE: cannot read {path}: {reason}")
-            continue
-        if not secret:
-            complaints.append(f"{name}_FILE: {path} is empty")
-        found[name if name == "TRACKER_API_TOKEN" else name.lower()] = secret
-    return found, complaints
-
-
-def _setting_name(location: tuple[int | str, ...]) -> str:
-    if not location:
-        return ""
-    name = str(location[0])
-    field = Settings.model_fields.get(name)
-    return f"{((field and field.alias) or name).upper()}: "
-
-
-def _complaint(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def setting_names() -> frozenset[str]:
+    """Names of all settings in the environment, in capitals, ``NAME_FILE`` of secrets included."""
+    names = {setting_name(field, Settings.model_fields) for field in Settings.model_fields}
+    return frozenset(names | {f"{name}_FILE" for name in SECRETS})
 
 
 def _is_address(host: str) -> bool:
@@ -342,8 +339,15 @@ def _base_url(value: str) -> str:
         raise ValueError("must be an absolute http or https URL, such as https://status.example.com")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("must be ASCII without spaces")
-    if parts.port == 0:  # reading it raises ValueError when it is none
+    if not _has_usable_port(parts):
         raise ValueError("must have a port from 1 to 65535, or none")
     if parts.query or parts.fragment:
         raise ValueError("must have no query and no fragment")
     return value.rstrip("/")
+
+
+def _has_usable_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False

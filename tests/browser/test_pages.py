@@ -6,7 +6,6 @@ saved copy.
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from html import unescape
@@ -21,9 +20,8 @@ from litestar.testing import TestClient
 
 from tests.answering import answering
 from tests.database import PostgresForTests
+from tests.programs import find_program
 from tests.story import SID, append, event, project, quarantined
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 TELEPHONE = 390
 """Pixels of a usual telephone's width."""
@@ -75,7 +73,7 @@ def client(postgres: PostgresForTests) -> Iterator[TestClient[Litestar]]:
 
 def measure(page: httpx.Response, directory: Path, width: int, fragment: str = "") -> Any:
     """What a browser makes of a page on a screen of that width, in pixels."""
-    assert CHROMIUM is not None, "install chromium"
+    chromium = find_program("chromium")
     saved = directory / "page.html"
     saved.write_text(page.text.replace("</head>", f"{MEASURE}</head>").replace('http-equiv="refresh"', ""), "utf-8")
     # The window of a browser is never as narrow as a telephone's, a frame in it is.
@@ -91,7 +89,7 @@ def measure(page: httpx.Response, directory: Path, width: int, fragment: str = "
         *("--allow-file-access-from-files", "--virtual-time-budget=3000", f"--user-data-dir={directory / 'profile'}"),
     )
     result = subprocess.run(
-        [CHROMIUM, *options, "--window-size=1400,900", "--dump-dom", frame.as_uri()],
+        [chromium, *options, "--window-size=1400,900", "--dump-dom", frame.as_uri()],
         capture_output=True,
         text=True,
         timeout=120,

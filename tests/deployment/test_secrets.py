@@ -1,14 +1,18 @@
 """Secrets: files made by one script, mounted where they are needed, explained, never committed, read as settings."""
 
 import os
+import pty
 import re
+import select
 import shutil
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 
 from tests.deployment.compose import ROOT, example_environment, read_compose, resolved
+from tests.serving import wait_until
 from tracker.server_settings import load_server_settings
 from tracker.settings import load_settings
 
@@ -50,6 +54,38 @@ def test_secrets_are_closed_to_other_users_and_open_to_containers(made: Path) ->
     """The directory keeps others out; in a container a file keeps its mode, and its reader is not its owner."""
     assert made.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o444}
+
+
+@pytest.mark.parametrize("end", [f"{TOKEN}\n", "\x03"], ids=["typed", "interrupted"])
+def test_a_token_that_is_typed_is_not_shown(tmp_path: Path, end: str) -> None:
+    """On a terminal, which shows again what is typed afterwards, also after Ctrl-C."""
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy" / "make-secrets.sh", tmp_path / "deploy")
+    # A session of its own on a terminal: Ctrl-C reaches the script as SIGINT.
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve("/bin/sh", ["sh", str(tmp_path / "deploy" / "make-secrets.sh")], {"PATH": os.environ["PATH"]})  # noqa: S606  # the script, on a terminal
+    shown = ""
+    while "not shown while you type" not in shown:
+        shown += os.read(terminal, 4096).decode()
+    wait_until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, "the terminal to stop showing what is typed")
+    os.write(terminal, end.encode())
+    _, status = os.waitpid(pid, 0)
+    assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    while (ready := select.select([terminal], [], [], 0)[0]) and (more := read_or_end(ready[0])):
+        shown += more
+    os.close(terminal)
+    assert TOKEN not in shown
+    assert (os.waitstatus_to_exitcode(status) == 0) == (end != "\x03")
+    assert (tmp_path / "secrets" / "twilio_auth_token").exists() == (end != "\x03")
+
+
+def read_or_end(terminal: int) -> str:
+    """What the terminal shows; empty at its end, which Linux reports as EIO."""
+    try:
+        return os.read(terminal, 4096).decode()
+    except OSError:
+        return ""
 
 
 def test_secrets_differ(made: Path) -> None:

@@ -1,11 +1,10 @@
 """A real Prometheus on the shipped files: other addresses and shorter intervals, all else as it is.
 
-It comes from Debian's package ``prometheus``. Where it is missing, the tests that need it fail and say so.
+It comes from Debian's package ``prometheus``. Where it is missing, the tests that need it are skipped.
 """
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import httpx
 import yaml
 
 from tests.grafana.shipped import PROMETHEUS, read_yaml, rule_files
+from tests.programs import find_program
 from tests.serving import PATIENCE, free_port, wait_until
 
 SCRAPE_SECONDS: Final = 3
@@ -144,8 +144,7 @@ def hold_seconds(hold: str) -> str:
 @contextmanager
 def running_prometheus(directory: Path, tracker: str, token: str) -> Iterator[Prometheus]:
     """Prometheus until the block ends. directory: empty, for its files. tracker: host:port that it watches, and its API token."""
-    program = shutil.which("prometheus")
-    assert program, "prometheus is missing: apt-get install prometheus"
+    program = find_program("prometheus")
     own = f"127.0.0.1:{free_port()}"
     log = directory / "prometheus.log"
     with log.open("wb") as output:

@@ -1,7 +1,9 @@
 """Logs tell what happened, and nothing that must not be in them."""
 
+import io
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,6 +42,17 @@ def test_a_traceback_has_no_variables(log_format: str, capsys: pytest.CaptureFix
     assert "in fail" in written or '"fail"' in written
     assert PRIVATE not in written
     assert "14155550100" not in written
+
+
+def test_lines_go_above_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a bar has put itself in the place of standard error since logging was set up; of structlog and the standard library."""
+    configure_logging("json")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", bar := io.StringIO())
+        structlog.get_logger().info("rebuild.switched")
+        logging.getLogger("psycopg.pool").warning("lost")
+    structlog.reset_defaults()
+    assert [json.loads(line)["event"] for line in bar.getvalue().splitlines()] == ["rebuild.switched", "lost"]
 
 
 NUMBERS = {

@@ -6,27 +6,26 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+import structlog
 
 from tracker.errors import SettingsError
-from tracker.settings import DEVELOPMENT_ACCOUNT_SID, SECRETS, Settings, effective_account, is_loopback, load_settings
+from tracker.settings import (
+    DEVELOPMENT_ACCOUNT_SID,
+    SECRETS,
+    Settings,
+    effective_account,
+    is_loopback,
+    load_settings,
+    setting_names,
+)
 
 ACCOUNT, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
 TOKEN = "the-secret-nobody-may-see"  # a made-up token
 
-NAMES = (
-    *(
-        "DATABASE_URL",
-        "PUBLIC_BASE_URL",
-        "TRACKER_API_TOKEN",
-        "TRACKER_APPEND_TIMEOUT",
-        "TRACKER_DATA_DIR",
-        "TRACKER_HOST",
-    ),
-    *("TRACKER_LOG_FORMAT", "TRACKER_PORT", "TRACKER_TRUSTED_PROXIES", "TRACKER_WORKERS", "TWILIO_ACCOUNT_SID"),
-    *("TWILIO_API_BASE_URL", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKENS", "TWILIO_SHARED_KEYS"),
-)
+NAMES = sorted(setting_names() - {f"{name}_FILE" for name in SECRETS})
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +74,11 @@ def test_every_setting_is_read(load: Callable[..., Settings]) -> None:
         TRACKER_APPEND_TIMEOUT="2.5",
         TRACKER_DATA_DIR="/data",
         TRACKER_HOST="0.0.0.0",
+        TRACKER_INSTANCE_ID="7b1f6f0e-5d0c-4a53-9a0e-3c2b8f4d9a61",
         TRACKER_LOG_FORMAT="json",
+        TRACKER_MAX_CONNECTIONS="100",
         TRACKER_PORT="9000",
+        TRACKER_SPOOL_MAX_BYTES="2GiB",
         TRACKER_TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7 ,2001:db8::/32,",
         TRACKER_WORKERS="4",
         TWILIO_ACCOUNT_SID=ACCOUNT,
@@ -95,6 +97,8 @@ def test_every_setting_is_read(load: Callable[..., Settings]) -> None:
     assert settings.data_dir == Path("/data")
     assert (settings.host, settings.port) == ("0.0.0.0", 9000)  # what was set
     assert settings.log_format == "json"
+    assert settings.instance_id == UUID("7b1f6f0e-5d0c-4a53-9a0e-3c2b8f4d9a61")
+    assert (settings.max_connections, settings.spool_max_bytes) == (100, 2 * 1024**3)
     assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")))
     assert settings.workers == 4
     assert settings.twilio_account_sid == ACCOUNT
@@ -119,12 +123,16 @@ WRONG = {
         "https://exa mple.com": "must be ASCII without spaces",
         "https://exämple.com": "must be ASCII without spaces",
         "https://example.com:0": "must have a port from 1 to 65535",
-        "https://example.com:65536": "Port out of range 0-65535",
-        ",".join(f"https://{number}.example" for number in range(9)): "at most 8 items",
+        "https://example.com:65536": "must have a port from 1 to 65535",
+        ",".join(f"https://{number}.example" for number in range(9)): "must have at most 8 values, comma-separated",
         "https://example.com/?a=b": "must have no query and no fragment",
         "https://example.com/#rc=5": "must have no query and no fragment",
     },
-    "TRACKER_APPEND_TIMEOUT": {"0": "greater than 0", "15": "less than or equal to 10", "soon": "valid number"},
+    "TRACKER_APPEND_TIMEOUT": {
+        "0": "must be a duration of more than 0ms and at most 10s, such as 800ms",
+        "11s": "must be a duration of more than 0ms and at most 10s, such as 800ms",
+        "soon": "must be a duration, such as 800ms, 30s or 1h",
+    },
     "TRACKER_HOST": {
         "127.0.0.1:8000": "must be an IP address or a host name",
         "[::1]:8000": "must be an IP address or a host name",
@@ -133,16 +141,20 @@ WRONG = {
         "a..b": "must be an IP address or a host name",
         "[::1": "must be an IP address or a host name",
     },
-    "TRACKER_MAX_CONNECTIONS": {"15": "greater than or equal to 16", "many": "valid integer"},
-    "TRACKER_SPOOL_MAX_BYTES": {str(2**20 - 1): "greater than or equal to 1048576", "much": "valid integer"},
-    "TRACKER_LOG_FORMAT": {"xml": "^(auto|json|console)$"},
-    "TRACKER_PORT": {
-        "-1": "greater than or equal to 0",
-        "65536": "less than or equal to 65535",
-        "http": "valid integer",
+    "TRACKER_INSTANCE_ID": {"shop": "must be a UUID, such as 7b1f6f0e-5d0c-4a53-9a0e-3c2b8f4d9a61"},
+    "TRACKER_MAX_CONNECTIONS": dict.fromkeys(("15", "many"), "must be a whole number, at least 16, such as 4096"),
+    "TRACKER_SPOOL_MAX_BYTES": {
+        str(2**20 - 1): "must be at least 1MiB, such as 1GiB",
+        "much": "must be a size, such as 512MiB or 1GiB",
     },
-    "TRACKER_TRUSTED_PROXIES": {"proxy.example": "does not appear to be an IPv4 or IPv6 network"},
-    "TRACKER_WORKERS": {"0": "greater than or equal to 1", "many": "valid integer"},
+    "TRACKER_LOG_FORMAT": {"xml": "must be auto, json or console"},
+    "TRACKER_PORT": dict.fromkeys(
+        ("-1", "65536", "http"), "must be a whole number, at least 0 and at most 65535, such as 8000"
+    ),
+    "TRACKER_TRUSTED_PROXIES": {"proxy.example": "must be networks or addresses, comma-separated, such as 10.0.0.0/8"},
+    "TRACKER_WORKERS": dict.fromkeys(
+        ("0", "65", "1.5", "many"), "must be a whole number, at least 1 and at most 64, such as 1"
+    ),
     "TWILIO_ACCOUNT_SID": {
         "AC1": "must be AC and 32 hexadecimal digits",
         ACCOUNT + "\n1": "must be AC and 32 hexadecimal digits",
@@ -153,7 +165,7 @@ WRONG = {
         TOKEN: "is no JSON: Expecting value at character 1",
         f'["{TOKEN}"]': "must be a JSON object",
         json.dumps({TOKEN: ["a"]}): "has a name that is no account SID",
-        json.dumps({ACCOUNT: TOKEN}): "valid list",
+        json.dumps({ACCOUNT: TOKEN}): "must give each account a list of tokens",
         json.dumps({ACCOUNT: []}): "has no token, or an empty one",
         json.dumps({ACCOUNT: [TOKEN, ""]}): "has no token, or an empty one",
     },
@@ -164,8 +176,8 @@ WRONG = {
         json.dumps({"key-1": [TOKEN]}): "must give each key a secret, or",
         json.dumps([TOKEN]): "must be a JSON object",
         json.dumps({"key-1": TOKEN}): "needs TWILIO_ACCOUNT_SID beside it, or accounts for key-1",
-        json.dumps({"key-1": {"accounts": [ACCOUNT]}}): "Field required",
-        json.dumps({"key-1": {"secret": TOKEN, "account": ACCOUNT}}): "Extra inputs are not permitted",
+        json.dumps({"key-1": {"accounts": [ACCOUNT]}}): "must give each key a secret",
+        json.dumps({"key-1": {"secret": TOKEN, "account": ACCOUNT}}): 'is neither "secret" nor "accounts"',
         json.dumps({"key-1": {"secret": TOKEN, "accounts": []}}): "has for key-1 no accounts",
         json.dumps({"key-1": {"secret": TOKEN, "accounts": ["AC1"]}}): "is not AC and 32 hexadecimal digits",
         json.dumps({"key-1": {"secret": "", "accounts": [ACCOUNT]}}): "has an empty key id or an empty secret",
@@ -247,6 +259,72 @@ HOSTS = {
 def test_loopback_hosts(host: str, expected: bool) -> None:
     """A name other than localhost may lead anywhere."""
     assert is_loopback(host) is expected
+
+
+def test_durations_and_sizes_have_units(load: Callable[..., Settings]) -> None:
+    """A number alone means seconds and bytes, as before there were units."""
+    plain = load(TRACKER_APPEND_TIMEOUT="1.5", TRACKER_SPOOL_MAX_BYTES="1073741824")
+    assert load(TRACKER_APPEND_TIMEOUT="1500ms", TRACKER_SPOOL_MAX_BYTES="1GiB") == plain
+
+
+def test_no_message_shows_a_regular_expression(load: Callable[..., Settings]) -> None:
+    """Nor pydantic's words, for any wrong value of this module."""
+    lines = [
+        line
+        for name, cases in WRONG.items()
+        for value in cases
+        for line in complaints_of(
+            lambda name=name, value=value: load(**{name: value} | dict.fromkeys({*WRONG} - {name}, ""))
+        )
+    ]
+    assert not [line for line in lines if "^" in line or "Input should" in line or "pattern" in line]
+
+
+def test_a_home_directory_is_found(
+    load: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Compose and ``.env`` pass ``~`` on as it is written."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("from-home")
+    settings = load(TRACKER_DATA_DIR="~/data", TRACKER_API_TOKEN_FILE="~/token")
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "from-home"
+    assert complaints_of(lambda: load(TRACKER_DATA_DIR="~nobody-of-this-name/data")) == [
+        "TRACKER_DATA_DIR: has no home directory for ~nobody-of-this-name"
+    ]
+
+
+def test_an_ipv6_address_may_have_brackets(load: Callable[..., Settings]) -> None:
+    """They are how URLs write it, and no part of the address to listen on."""
+    assert load(TRACKER_HOST="[::1]").host == load(TRACKER_HOST="::1").host == "::1"
+
+
+def test_a_misspelt_name_stops_the_start(load: Callable[..., Settings], tmp_path: Path) -> None:
+    """In the environment and in ``.env``, together with what else is wrong."""
+    (tmp_path / ".env").write_text("TRACKER_WORKER=3\nTWILIO_AUTH_TOKN_FILE=token\n")
+    lines = complaints_of(lambda: load(DATABASE_URI="postgresql://h/d", TRACKER_PORT="http"))
+    assert [line for line in lines if "did you mean" in line] == [
+        "TRACKER_WORKER: there is no such setting; did you mean TRACKER_WORKERS?",
+        "TWILIO_AUTH_TOKN_FILE: there is no such setting; did you mean TWILIO_AUTH_TOKEN_FILE?",
+        "DATABASE_URI: there is no such setting; did you mean DATABASE_URL?",
+    ]
+    assert any(line.startswith("TRACKER_PORT: ") for line in lines)
+
+
+def test_an_unknown_name_is_logged_once(load: Callable[..., Settings], tmp_path: Path) -> None:
+    """By the server, not by each of its children; names of Twilio's tools and of other programs are none of ours."""
+    (tmp_path / ".env").write_text("TRACKER_COLOUR=red\nGRAFANA_ROOT_URL=x\nTRACKER_EMPTY=\n")
+    with structlog.testing.capture_logs() as lines:
+        load(
+            TRACKER_FLAVOUR="sweet", TWILIO_API_KEY="SK1", TWILIO_EDGE="dublin", PUBLIC_KEY="x", DATABASE_POOL_SIZE="5"
+        )
+    assert [(line["event"], line["names"]) for line in lines] == [
+        ("settings.unknown", ["TRACKER_COLOUR", "TRACKER_FLAVOUR"])
+    ]
+    with structlog.testing.capture_logs() as lines:
+        load(TRACKER_PARENT_PIPE="3")
+    assert lines == []
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -22,7 +22,11 @@ from tracker.queries.times import InvalidTimeError, parse_time
 def command(text: str, at: str | None, as_json: bool) -> None:
     """Mark a moment on all charts, such as a deploy of the application that sends.
 
-    TEXT is one line, such as "shop 4.2 deployed". Annotations are never changed or removed.
+    TEXT is one line. Annotations are never changed or removed.
+
+    Reads the settings. Writes one row to the database, which dashboards show as a mark.
+
+    Example: tracker annotate "shop 4.2 deployed" --at 2026-03-01T12:00:00Z
     """
     try:
         line = check_text(text)

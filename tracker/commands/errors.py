@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tracker.commands.tables.table_printing import print_table
 from tracker.twilio.error_codes import FAILED_FEE_USD, ErrorCode, Fault, all_codes, find, page_url
 
 
@@ -24,6 +25,10 @@ def command(codes: tuple[str, ...], fault: str | None, as_json: bool) -> None:
     """Explain error codes: label, advice, fault, fee, link.
 
     Without a CODE, list the whole dictionary. Exits with 1 if a CODE is not in it.
+
+    Reads a file of this program, neither settings nor a database. Prints panels, a table, or a JSON array.
+
+    Example: tracker errors 30003 30007
     """
     wanted = [code.strip() for code in codes]
     unknown = [code for code in wanted if find(code) is None]
@@ -83,7 +88,7 @@ def _print_table(entries: list[ErrorCode]) -> None:
         table.add_column(heading, no_wrap=True)
     for entry in entries:
         table.add_row(entry.code, Text(entry.label), entry.fault, _fee(entry))
-    Console().print(table)
+    print_table(Console(), table)
 
 
 def _fee(entry: ErrorCode) -> str:

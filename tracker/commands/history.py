@@ -68,6 +68,10 @@ def command(  # one per option
     """Show a message's history: its events, their effects, and which one decides.
 
     SID is the message's, SM or MM and 32 hexadecimal digits. Exits with 1 if nothing is known of it.
+
+    Reads the events from the database of the settings. Prints a table, or one JSON object; writes nothing.
+
+    Example: tracker history SM0123456789abcdef0123456789abcdef --as-of '2026-03-01 12:00'
     """
     if _SID.fullmatch(sid) is None:
         raise click.BadParameter("expected SM or MM and 32 hexadecimal digits.", param_hint="SID")

@@ -15,13 +15,16 @@ _log = structlog.get_logger()
 
 
 @click.command("project")
-@click.option("--once", is_flag=True, help="Take in what is in the log now, then stop.")
+@click.option("--once", is_flag=True, help="Apply the events that are in the log now, then stop.")
 @click.option("--status", is_flag=True, help="Show where the projections stand. Exit code 1: one has stopped.")
 @click.option("--json", "as_json", is_flag=True, help="With --status: as JSON.")
 def command(once: bool, status: bool, as_json: bool) -> None:
-    """Keep the projections up to date with the log.
+    """Keep the projections (states, counters, statistics) up to date with the log of events.
 
     `tracker serve` runs one itself. Several may run: one is active, the others take over when it ends.
+    Reads the events. Writes the tables that are derived from them; with --status, nothing.
+
+    Example: tracker project --status
     """
     if as_json and not status:
         raise click.UsageError("--json goes with --status.")
@@ -37,7 +40,7 @@ def command(once: bool, status: bool, as_json: bool) -> None:
 def _project(settings: Settings, *, once: bool) -> None:
     end_with_parent()
     url = settings.database_url.get_secret_value() if settings.database_url else None
-    server = instance_id()
+    server = instance_id(settings)
     with StopSignals(exits_when_urgent=True) as stop, open_database(url, settings.data_dir) as database_url:
         info = conninfo(database_url, role=Role.PROJECTOR, application="tracker-projector")
         if not once:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from projections.projection_status import Health, ProjectionStatus, Status, read_status
 from projections.registry import PROJECTIONS
+from tracker.commands.tables.table_printing import print_table
 from tracker.errors import DatabaseUnavailableError, MigrationError
 from tracker.postgres.embedded.server import open_database
 from tracker.postgres.roles import Role, conninfo
@@ -67,7 +68,7 @@ def _print(status: Status) -> None:
             f"{each.lag_events:,}",
             f"{each.lag_seconds:,.1f}",
         )
-    console.print(table)
+    print_table(console, table)
     for each in status.projections:
         if each.failed_reason is not None:
             console.print(

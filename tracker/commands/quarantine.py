@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.commands.database import ask_database
+from tracker.commands.tables.table_printing import print_table
 from tracker.control_characters import escape_controls, escape_json
 from tracker.queries.quarantine import (
     MAX_REASON,
@@ -61,7 +62,12 @@ def command() -> None:
 def list_command(  # one per option
     reason: str | None, since: str | None, until: str | None, waiting: bool, limit: int, as_json: bool
 ) -> None:
-    """List the newest callbacks first."""
+    """List the newest callbacks first.
+
+    Reads the database of the settings. Prints a table, or a JSON array; writes nothing.
+
+    Example: tracker quarantine list --waiting --since '2026-03-01 12:00'
+    """
     if reason is not None and REASON.fullmatch(reason) is None:
         raise click.BadParameter("expected small letters and underscores, such as no_status.", param_hint="--reason")
     filters = QuarantineFilters(
@@ -84,7 +90,7 @@ def list_command(  # one per option
             "No quarantined callback." if filters == QuarantineFilters() else "None passes these filters.", err=True
         )
         return
-    _console().print(_table(callbacks))
+    print_table(_console(), _table(callbacks))
     if len(rows) > limit:
         click.echo("Older ones follow: ask with --until, or a greater --limit.", err=True)
 
@@ -96,6 +102,10 @@ def show_command(callback_id: str, as_json: bool) -> None:
     """Show one callback: why it was set aside, what it states, and its evidence.
 
     ID is its quarantine_id. Exits with 1 if there is none of that ID.
+
+    Reads the database of the settings. Prints a list of facts, or one JSON object; writes nothing.
+
+    Example: tracker quarantine show 0197c0de-0000-7000-8000-000000000001
     """
     callback = _read(callback_id)
     if as_json:
@@ -113,6 +123,10 @@ def accept_command(callback_id: str, reason: str, yes: bool) -> None:
 
     The first value of each name counts. The event has the callback's own evidence and time of receipt.
     Exits with 1 if it cannot become an event.
+
+    Reads the callback from the database of the settings. Writes one event, and who accepted it with the reason.
+
+    Example: tracker quarantine accept 0197c0de-0000-7000-8000-000000000001 --reason "the console shows it"
     """
     if not reason.strip() or len(reason) > MAX_REASON or "\0" in reason:
         raise click.BadParameter(f"expected 1 to {MAX_REASON} characters.", param_hint="--reason")

@@ -36,8 +36,13 @@ from tracker.settings import load_settings
 def command(names: tuple[str, ...], check: bool, restart: bool, processes: int | None, as_json: bool) -> None:
     """Compute projections again from the log, beside the live ones, compare, and switch.
 
-    All of them, or those that are named. Callbacks are taken and projections kept meanwhile. A rebuild that was
-    interrupted goes on where it stopped. It needs the user who owns the tables.
+    All of them, or those that are named. Callbacks are received and projections kept meanwhile. A rebuild that was
+    interrupted goes on where it stopped.
+
+    Reads the events, as the user who owns the tables. Writes new tables beside the live ones, then swaps them; with
+    --check, it writes nothing that stays.
+
+    Example: tracker rebuild message_state --check
     """
     # Whatever answers callbacks goes first.
     os.nice(NICENESS)

@@ -1,4 +1,4 @@
-"""``tracker simulate``: posts what Twilio would post, and says what the tracker must know then."""
+"""``tracker simulate``: posts what Twilio would post, and reports which states the tracker must have afterwards."""
 
 # pyright: reportUnknownMemberType=false
 # The decorators of rich_click leave the type parameter of click's ParamType open.
@@ -15,7 +15,8 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracker.simulate.report import Report, show, show_verification, to_json
+from tracker.commands.invocation import invocation
+from tracker.simulate.report import Report, show, show_advice, show_verification, to_json
 from tracker.simulate.run import Plan, Run
 from tracker.simulate.target import Target, find_target
 from tracker.simulate.traffic.callbacks import make_signer
@@ -93,10 +94,16 @@ def command(
     api_token: str | None,
     as_json: bool,
 ) -> None:
-    """Post signed status callbacks, as Twilio would, and say what the tracker must know then.
+    """Post signed status callbacks, as Twilio would, and report which states the tracker must have afterwards.
 
-    Without options it finds the tracker that `make run` started here, and its token. Exit code 1: a callback got
-    another answer than it should have, or a message is not as it should be.
+    Without options it finds the tracker that `make run` started here, and its token. The report is on standard output,
+    progress and advice on standard error. Exit code 1: a callback got another answer than it should have, a message
+    has another state than it should have, or nothing was reached.
+
+    Reads the settings, unless --url and --token are given. Writes nothing but the callbacks that it posts: they become
+    messages of the tracker, and stay.
+
+    Example: tracker simulate --messages 300 --rate 100 --concurrency 100 --disorder 0.3 --verify
     """
     seed = secrets.randbelow(2**32) if seed is None else seed
     trouble = Trouble(disorder, duplicates, late, loss, forged, unsigned)
@@ -107,16 +114,19 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     plan = Plan(seed, messages, concurrency, trouble, target.signed_url)
-    report = _simulate(plan, population, target, rate)
-    if verifies and report.complete:
-        report = replace(report, verification=_verify(report, verify_seconds))
+    # With --json, standard output holds the document alone.
+    output = Console(stderr=as_json)
+    report = _simulate(plan, population, target, rate, output)
+    if verifies and report.complete and report.reached:
+        report = replace(report, verification=_verify(report, verify_seconds, output))
+    show_advice(report, Console(stderr=True), invocation())
     if as_json:
         click.echo(to_json(report))
     if not report.is_good:
         sys.exit(1)
 
 
-def _simulate(plan: Plan, population: Population, target: Target, rate: float) -> Report:
+def _simulate(plan: Plan, population: Population, target: Target, rate: float, output: Console) -> Report:
     """Run it and show the summary. An interrupt ends the run early; what was sent until then is still reported."""
     console = Console(stderr=True)
     started_at = _now()
@@ -130,7 +140,8 @@ def _simulate(plan: Plan, population: Population, target: Target, rate: float) -
             # A cancellation that came together with an answer can be lost on its way up; what was not sent tells.
             complete = len(run.outcomes) == plan.messages
     report = Report(plan.seed, target, started_at, _now(), run.tally, run.outcomes, complete)
-    show(report, console)
+    if report.reached:
+        show(report, output)
     return report
 
 
@@ -139,7 +150,7 @@ async def _send(run: Run, url: str, concurrency: int, rate: float) -> None:
         await run.send_all(sender)
 
 
-def _verify(report: Report, seconds: float) -> Verification:
+def _verify(report: Report, seconds: float, output: Console) -> Verification:
     """Ask the tracker, and show what it answers."""
     console = Console(stderr=True)
     with _progress(console, "Messages verified", len(report.outcomes)) as advance:
@@ -152,7 +163,7 @@ def _verify(report: Report, seconds: float) -> Verification:
                 on_match=advance,
             )
         )
-    show_verification(verification, console)
+    show_verification(verification, output)
     return verification
 
 

@@ -37,8 +37,12 @@ _TICKS: Final = 10 * SWEEP_SECONDS
 class Server(uvicorn.Server):
     """One worker's server."""
 
-    def __init__(self, config: uvicorn.Config, state: ShortcutState) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: ShortcutState, on_started: Callable[[], object] = lambda: None
+    ) -> None:
+        """on_started: called once connections are accepted."""
         super().__init__(config)
+        self._on_started = on_started
         self._watch = state.watch
         self.server_state = state
 
@@ -47,6 +51,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             _log.info("server.ready", accepts="status callbacks", pid=os.getpid())
+            self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
         """As in uvicorn, and the sweep."""

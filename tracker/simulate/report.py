@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tracker.simulate.outcome import MessageOutcome
-from tracker.simulate.tally import Tally, percentile
+from tracker.simulate.tally import FORBIDDEN, Tally, percentile
 from tracker.simulate.target import Target
 from tracker.simulate.verify import Verification
 
@@ -39,6 +39,11 @@ class Report:
         """Whether all answers, and all states that were asked for, are as they should be."""
         agrees = self.verification is None or not self.verification.mismatches
         return self.complete and not self.tally.unexpected and agrees
+
+    @property
+    def reached(self) -> bool:
+        """Whether any callback found a server, or none was sent."""
+        return not self.tally.callbacks or self.tally.answers["unreachable"] < self.tally.callbacks
 
     @property
     def seconds(self) -> float:
@@ -92,27 +97,53 @@ def to_json(report: Report) -> bytes:
 
 
 def show(report: Report, console: Console) -> None:
-    """The summary, as tables."""
+    """Print the summary, as tables."""
     tally = report.tally
-    if not report.complete:
-        console.print("[yellow]Interrupted: this is what was sent until then.[/yellow]")
     console.print(
         f"Posted to {report.target.url} for account {report.target.account_sid}, seed {report.seed}", markup=False
     )
     console.print(_table("Sent", ("callbacks", "number"), _sent_rows(tally)))
     console.print(_table("Answers", ("answer", "callbacks"), _by_number(tally.answers)))
     console.print(
-        _table("What the tracker should know now", ("status", "error codes", "messages"), _state_rows(report))
+        _table("States that the tracker should have", ("status", "error codes", "messages"), _state_rows(report))
     )
     latency = ", ".join(f"{name} {_milliseconds(value)}" for name, value in report.latency_ms.items())
     console.print(f"Latency: {latency}")
     console.print(
-        f"{tally.callbacks:,} callbacks in {report.seconds:.1f} s: {report.callbacks_per_second or 0:,} a second"
+        f"{tally.callbacks:,} callbacks in {report.seconds:.1f} s: {report.callbacks_per_second or 0:,} per second"
     )
     for what, number in tally.unexpected.items():
         console.print(f"[red]Unexpected answers:[/red] {what} ({number:,})")
-    if tally.callbacks and tally.answers["unreachable"] == tally.callbacks:
-        console.print("Nothing was reached. Is the tracker running? `make run` starts it.")
+
+
+def show_advice(report: Report, console: Console, program: str) -> None:
+    """Print what the user can do next. program: command line of ``tracker`` up to the subcommand."""
+    tally, target = report.tally, report.target
+    if not report.complete:
+        console.print("[yellow]Interrupted: the report covers what was sent until then.[/yellow]")
+    if not report.reached:
+        advice = f"Nothing was reached at {target.url}. Is the tracker running? `make run` starts it; --url gives another address."
+        console.print(advice, markup=False, soft_wrap=True)
+    elif any(tally.unexpected[f"{kind}: {FORBIDDEN}"] for kind in ("original", "duplicate")):
+        console.print(_advice_on_refusals(target), markup=False, soft_wrap=True)
+    elif shown := next((outcome for outcome in report.outcomes if outcome.error_code), None) or next(
+        (outcome for outcome in report.outcomes if outcome.status), None
+    ):
+        sid = shown.message_sid
+        console.print(
+            f"Next: {program} history {sid}\n or   {target.api_base_url}/messages/{sid}", markup=False, soft_wrap=True
+        )
+
+
+def _advice_on_refusals(target: Target) -> str:
+    return (
+        "The tracker answered 403: it computed another signature. Signed here were\n"
+        f"  the URL      {target.signed_url}\n"
+        f"  the account  {target.account_sid}\n"
+        "  the token    of --token or TWILIO_AUTH_TOKEN, else the development token in TRACKER_DATA_DIR.\n"
+        "All three must be the tracker's: run this in its directory with its TRACKER_DATA_DIR, PUBLIC_BASE_URL and TWILIO_ settings,\n"
+        "or give --url, --account-sid and --token. Its log names the URLs that it compared: callback.refused."
+    )
 
 
 def show_verification(verification: Verification, console: Console) -> None:
@@ -133,14 +164,17 @@ def show_verification(verification: Verification, console: Console) -> None:
 
 def _sent_rows(tally: Tally) -> Iterable[tuple[str, str]]:
     yield from _by_number(tally.by_status)
-    yield "all, forged ones included", f"{tally.callbacks:,}"
-    yield "repeated", f"{tally.by_kind['duplicate']:,}"
-    yield "held back to the end", f"{tally.late:,}"
-    yield "never sent", f"{tally.lost:,}"
-    yield "forged", f"{tally.by_kind['forged']:,}"
-    yield "unsigned", f"{tally.by_kind['unsigned']:,}"
+    yield "all", f"{tally.callbacks:,}"
+    troubles = {
+        "repeated": tally.by_kind["duplicate"],
+        "held back to the end": tally.late,
+        "never sent": tally.lost,
+        "forged": tally.by_kind["forged"],
+        "unsigned": tally.by_kind["unsigned"],
+        "messages out of order": tally.out_of_order_messages,
+    }
+    yield from ((name, f"{number:,}") for name, number in troubles.items() if number)
     yield "messages", f"{tally.messages:,}"
-    yield "messages out of order", f"{tally.out_of_order_messages:,}"
 
 
 def _state_rows(report: Report) -> Iterable[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from tracker.simulate.traffic.disorder import Arrangement, Kind
 from tracker.simulate.traffic.sender import Answer
 
 _TAKEN = range(200, 300)
-_FORBIDDEN = 403
+FORBIDDEN = 403
 _SERVER_ERROR = 500
 
 
@@ -68,7 +68,7 @@ def is_in_doubt(answer: Answer) -> bool:
 
 def is_expected(kind: Kind, answer: Answer) -> bool:
     """Whether this is how a callback of that kind is to be answered."""
-    return is_taken(answer) if is_genuine(kind) else answer == _FORBIDDEN
+    return is_taken(answer) if is_genuine(kind) else answer == FORBIDDEN
 
 
 def percentile(latencies: "array[float]", share: float) -> float | None:

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tracker.errors import NoDatabaseError
-from tracker.server_settings import effective_api_token
+from tracker.server_settings import effective_api_token, local_base_url
 from tracker.settings import (
     DEVELOPMENT_ACCOUNT_SID,
-    Settings,
     development_token_file,
     effective_account,
     load_settings,
 )
 
 CALLBACK_PATH = "/webhooks/twilio/status"
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses to listen on, not to call  # noqa: S104  # compared with, not listened on
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ def find_target(
 ) -> Target:
     """The target. What is None comes from the settings; they are not read when URL and auth token are both given.
 
-    Raises ValueError when the URL is none that Twilio could post to, SettingsError when settings are wrong, NoDatabaseError
+    Raises ValueError when the URL is none that Twilio could post to or the port is not known, SettingsError when settings are wrong, NoDatabaseError
     when no tracker was ever started with them that has a token of its own.
     """
     if url is not None:
@@ -50,7 +48,11 @@ def find_target(
             f"There is no tracker's development token in {settings.data_dir.absolute()}. Start `tracker serve` in this directory"
             " first, set TRACKER_DATA_DIR to its data directory, or give --url and --token."
         )
-    local = local_base_url(settings)
+    if url is None and settings.port == 0:
+        raise ValueError(
+            "TRACKER_PORT is 0, so the port is known to `tracker serve` alone: give --url with the address that it printed"
+        )
+    local = local_base_url(settings, settings.port)
     url = url or local + CALLBACK_PATH
     own_account_sid, own_token = effective_account(settings)
     own_api_token = effective_api_token(settings)
@@ -62,12 +64,6 @@ def find_target(
         auth_token=auth_token or own_token,
         api_token=api_token or (own_api_token.get_secret_value() if own_api_token else None),
     )
-
-
-def local_base_url(settings: Settings) -> str:
-    """Scheme, host and port of the tracker that runs with these settings on this machine."""
-    host = _ANY_ADDRESS.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def check_url(url: str) -> str:

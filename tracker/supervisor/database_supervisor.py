@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from tracker.errors import DatabaseUnavailableError, EmbeddedServerError, TrackerError
+from tracker.errors import DatabaseUnavailableError, EmbeddedServerError, SettingsError, TrackerError
 from tracker.postgres.embedded.postmaster import POLL_SECONDS, bury_dead, end_orphans
 from tracker.postgres.embedded.server import EmbeddedServer, expected_url
 from tracker.postgres.migrations import migrate

@@ -26,7 +26,7 @@ from tracker.supervisor.child import Child
 from tracker.supervisor.database_supervisor import DatabaseKeeper
 from tracker.web.ingest import spool_directory
 from tracker.web.telemetry.shared_counters import shared_memory
-from tracker.web.worker import SOCKET, STATS, WORKER
+from tracker.web.worker import READY, SOCKET, STATS, WORKER
 
 _log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ BIND_SECONDS: Final = 5.0
 BIND_PAUSE_SECONDS: Final = 0.1
 
 START_CHECK_SECONDS: Final = 0.02
-"""How often is looked whether the database is up that a first start waits for."""
+"""Interval at which a start checks whether the database is up, and whether the first worker accepts callbacks."""
 
 
 def serve(
@@ -65,7 +65,7 @@ def serve(
     are killed, an embedded PostgreSQL shuts down without a checkpoint and recovers at its next start. What was acknowledged stays.
 
     project: whether a projector runs beside the web workers. migrate_first: False where DATABASE_URL logs in as somebody who may not,
-    and the schema is up to date already. on_ready: called with the port when connections are accepted.
+    and the schema is up to date already. on_ready: called with the port when the first worker accepts callbacks.
 
     A first start waits for the database. One that has taken callbacks before takes them at once: they are spooled until the database
     has been started, has recovered, is back, has been migrated; then they are projected too.
@@ -73,7 +73,7 @@ def serve(
     Raises TrackerError when the address is taken, when another server runs on the data directory, when the database cannot be
     reached at the first start, or not be migrated.
     """
-    server = instance_id()
+    server = instance_id(settings)
     with StopSignals() as stop, exclusively(settings.data_dir) as alone, contextlib.ExitStack() as resources:
         if not alone:
             raise TrackerError(
@@ -90,7 +90,9 @@ def serve(
         read_end, write_end = os.pipe()
         # Process metrics start at zero with the server, as Prometheus expects of a process.
         stats = shared_memory()
-        for descriptor in (read_end, write_end, stats):
+        # A worker that is replaced writes again, and nobody reads it: it must not wait.
+        ready, announcement = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        for descriptor in (read_end, write_end, stats, ready, announcement):
             resources.callback(os.close, descriptor)
         shared = {
             "DATABASE_URL": database.url,
@@ -98,7 +100,9 @@ def serve(
             PARENT_PIPE: str(read_end),
             "TRACKER_DATA_DIR": str(settings.data_dir),
         }
-        workers = _workers(settings, shared, listener.fileno(), read_end, stats)
+        workers = _workers(
+            settings, shared, {SOCKET: listener.fileno(), PARENT_PIPE: read_end, STATS: stats, READY: announcement}
+        )
         projectors = (
             [
                 Child(
@@ -114,12 +118,14 @@ def serve(
             else []
         )
         try:
-            _look_after(workers)
-            on_ready(listener.getsockname()[1])
+            is_announced = False
             while not stop.is_set():
                 # A projector has nothing to do without the database.
                 _look_after(workers, projectors if database.is_ready else [])
-                stop.wait(CHECK_SECONDS)
+                if not is_announced and _has_byte(ready):
+                    is_announced = True
+                    on_ready(listener.getsockname()[1])
+                stop.wait(CHECK_SECONDS if is_announced else START_CHECK_SECONDS)
         finally:
             database.rest()
             # Nobody can connect any more once the workers have closed theirs.
@@ -138,6 +144,14 @@ def _is_up(database: DatabaseKeeper, stop: StopSignals) -> bool:
         if failure is not None:
             raise failure
     return False
+
+
+def _has_byte(pipe: int) -> bool:
+    """Whether something was written into a non-blocking pipe; reads it."""
+    try:
+        return bool(os.read(pipe, 1))
+    except BlockingIOError:
+        return False
 
 
 def _look_after(*groups: list[Child]) -> None:
@@ -163,8 +177,9 @@ def _stop_database(database: DatabaseKeeper, stop: StopSignals) -> None:
         raise SystemExit(128 + (stop.last or 0))
 
 
-def _workers(settings: Settings, shared: Mapping[str, str], listener: int, parent_pipe: int, stats: int) -> list[Child]:
-    descriptors = (listener, parent_pipe, stats)
+def _workers(settings: Settings, shared: Mapping[str, str], descriptors: Mapping[str, int]) -> list[Child]:
+    """descriptors: what the workers inherit, by the environment variable that names it."""
+    inherited = {name: str(descriptor) for name, descriptor in descriptors.items()}
     # The command line goes before the environment in the workers too.
     options = {
         "TRACKER_HOST": settings.host,
@@ -175,8 +190,8 @@ def _workers(settings: Settings, shared: Mapping[str, str], listener: int, paren
         Child(
             f"web-{worker}",
             ["-m", "tracker.web.worker"],
-            {**os.environ, **shared, **options, SOCKET: str(listener), WORKER: str(worker), STATS: str(stats)},
-            descriptors,
+            {**os.environ, **shared, **options, **inherited, WORKER: str(worker)},
+            tuple(descriptors.values()),
             WORKER_SECONDS,
         )
         for worker in range(settings.workers)

@@ -10,7 +10,7 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme, Server
 
 from tracker.settings import Settings
 from tracker.web.access.tokens import token_guards
@@ -31,12 +31,15 @@ class PageRenderPlugin(OpenAPIRenderPlugin):
 def openapi_config(settings: Settings) -> OpenAPIConfig:
     """The document and where it is served."""
     scheme = SecurityScheme(type="http", scheme="bearer", description="The token of TRACKER_API_TOKEN.")
+    # With the prefix under which a proxy serves the API; without a public URL, wherever the document was read from.
+    server = Server(url=settings.public_base_url or "/")
     return OpenAPIConfig(
         title="Twilio status tracker",
         version=version("twilio-status-tracker"),
         summary="What Twilio said about each message, and what follows from it.",
         description="Problems are application/problem+json (RFC 9457). Times are RFC 3339 in UTC.",
         components=Components(security_schemes={} if settings.api_token is None else {"bearer": scheme}),
+        servers=[server],
         render_plugins=[PageRenderPlugin(), JsonRenderPlugin(), YamlRenderPlugin()],
         openapi_router=Router(
             "/schema",

@@ -4,7 +4,8 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -25,11 +26,14 @@ from tracker.web.worker_context import Runtime
 SOCKET: Final = "TRACKER_SOCKET"
 """Environment variable: the descriptor of the listening socket, which outlives each worker."""
 
-WORKER: Final = "TRACKER_WORKER"
+WORKER: Final = "TRACKER_WORKER_NUMBER"
 """Environment variable: which worker this is, from 0."""
 
 STATS: Final = "TRACKER_STATS"
 """Environment variable: the descriptor of the memory in which the workers count."""
+
+READY: Final = "TRACKER_READY_PIPE"
+"""Environment variable: the descriptor of a pipe into which a worker writes a byte when it accepts callbacks."""
 
 OTHER_DESCRIPTORS: Final = 256
 """Descriptors that are kept for files, the database and the loop itself; all others may be connections."""
@@ -60,15 +64,27 @@ def main() -> None:
         int(os.environ[STATS]),
     )
     app, shortcuts = create_app(runtime)
-    serve(app, socket.socket(fileno=int(os.environ[SOCKET])), settings.max_connections, shortcuts)
+    listener = socket.socket(fileno=int(os.environ[SOCKET]))
+    serve(app, listener, settings.max_connections, shortcuts, announce_ready)
+
+
+def announce_ready() -> None:
+    """Write a byte into the supervisor's pipe. Nobody reads it after the first one, so a full pipe is no error."""
+    with suppress(BlockingIOError):
+        os.write(int(os.environ[READY]), b"1")
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, max_connections: int, shortcuts: Mapping[str, Shortcut] | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    max_connections: int,
+    shortcuts: Mapping[str, Shortcut] | None = None,
+    on_started: Callable[[], object] = lambda: None,
 ) -> None:
     """Serve an application until SIGTERM or SIGINT: the one way in which anything of ours is served, and measured.
 
-    shortcuts: by path, what is done with whole requests instead of asking the application; None for none.
+    shortcuts: by path, what is done with whole requests instead of asking the application; None for none. on_started: called once
+    connections are accepted.
     """
     config = uvicorn.Config(
         app,
@@ -84,7 +100,7 @@ def serve(
     )
     max_open = max(raise_descriptor_limit() - OTHER_DESCRIPTORS, 1)
     watch = Connections(min(max_connections, max_open), max_open)
-    server = Server(config, ShortcutState(watch, shortcuts or {}))
+    server = Server(config, ShortcutState(watch, shortcuts or {}), on_started)
     with rare_collections(50_000):
         uvloop.run(server.serve(sockets=[listener]))
 

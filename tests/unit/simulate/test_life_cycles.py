@@ -7,6 +7,7 @@ import pytest
 from tracker.simulate.world.error_mix import draw_error_code, error_mix
 from tracker.simulate.world.life_cycles import CHANNELS, LIFE_CYCLES, Channel, draw_life_cycle
 from tracker.twilio.error_codes import find
+from tracker.web.pages.chart import OBJECTIVE
 
 DOCUMENTED = {"sending", "sent", "delivered", "undelivered", "failed", "canceled", "read"}
 
@@ -33,11 +34,11 @@ def test_the_share_of_failures_is_the_one_asked_for(channel: Channel, share: flo
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_without_a_wish_a_few_messages_in_a_hundred_fail(channel: Channel) -> None:
-    """The weights alone give a plausible account, not a burst."""
+def test_without_a_wish_messages_fail_less_often_than_the_objective_allows(channel: Channel) -> None:
+    """Two or three in a hundred: a plausible account, which the overview does not show in red."""
     rng = random.Random(7)
     failed = sum(draw_life_cycle(rng, channel, None).fails for _ in range(4000)) / 4000
-    assert 0.03 < failed < 0.12
+    assert 0.015 < failed < 1 - OBJECTIVE - 0.015
 
 
 def test_a_corrected_message_did_not_fail() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -59,15 +60,35 @@ def test_the_document_tells_all(stub: StubTracker) -> None:
     assert told["started_at"].endswith("Z")
 
 
-def test_the_summary_stands_on_stderr(stub: StubTracker) -> None:
-    """Stdout stays empty without ``--json``; the summary names neither the token nor a number."""
+def test_the_summary_stands_on_stdout(stub: StubTracker) -> None:
+    """It can be piped; the next step is on stderr. Neither names the token or a number."""
     result = simulate(stub.url, "-n", "20", "--channel", "sms")
     assert result.exit_code == 0
-    assert result.stdout == ""
-    for words in ("Sent", "Answers", "What the tracker should know now", "Latency", "callbacks in", "seed 1"):
-        assert words in result.stderr
-    assert TOKEN not in result.stderr
-    assert "+1" not in result.stderr
+    for words in ("Sent", "Answers", "States that the tracker should have", "Latency", "callbacks in", "seed 1"):
+        assert words in result.stdout
+        assert words not in result.stderr
+    assert re.search(r"^Next: .+ history (SM|MM)[0-9a-f]{32}$", result.stderr, re.MULTILINE)
+    assert f"{stub.base_url}/messages/" in result.stderr
+    assert TOKEN not in result.output
+    assert "+1" not in result.output
+
+
+def test_the_summary_leaves_stdout_to_the_document(stub: StubTracker) -> None:
+    """With ``--json``."""
+    result = simulate(stub.url, "-n", "5", "--json")
+    assert document(result)["sent"]["messages"] == 5
+    assert "States that the tracker should have" in result.stderr
+
+
+def test_a_narrow_terminal_breaks_no_table(stub: StubTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 40 columns every line of a table ends where the others end."""
+    monkeypatch.setenv("COLUMNS", "40")
+    result = simulate(stub.url, "-n", "20", "--verify", "--verify-seconds", "0")
+    assert "Traceback" not in result.output
+    rows = [line for line in result.stdout.splitlines() if line[:1] in {"┏", "┃", "┡", "│", "└"}]
+    assert rows
+    assert {line[-1] for line in rows} == {"┓", "┃", "┩", "│", "┘"}
+    assert max(len(line) for line in rows) <= 40
 
 
 def test_the_same_seed_gives_the_same_messages(stub: StubTracker) -> None:
@@ -96,25 +117,40 @@ def test_a_tracker_that_believes_anyone_does_not_pass(stub: StubTracker) -> None
     """Exit code 1, and the answers that should have been 403."""
     result = simulate(stub.url, "-n", "50", "--forged", "0.2")
     assert result.exit_code == 1
-    assert "forged: 200" in result.stderr
+    assert "forged: 200" in result.stdout
 
 
 def test_a_refusal_does_not_pass(stub: StubTracker) -> None:
-    """Exit code 1 when a genuine callback was answered 403."""
+    """Exit code 1 when a genuine callback was answered 403, and what to compare: the URL, the account, the token."""
     stub.respond = lambda _: 403
     result = simulate(stub.url, "-n", "5", "--json")
     assert result.exit_code == 1
+    for words in ("403", stub.url, "AC" + "0" * 31 + "1", "TWILIO_AUTH_TOKEN", "PUBLIC_BASE_URL", "TRACKER_DATA_DIR"):
+        assert words in result.stderr
     assert {message["status"] for message in document(result)["messages"]} == {None}
 
 
 def test_without_a_tracker_it_says_how_to_start_one() -> None:
-    """Exit code 1, every callback counted as unreachable."""
+    """Exit code 1, every callback counted as unreachable; one message and no tables."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        result = simulate(f"http://127.0.0.1:{unused.getsockname()[1]}/", "-n", "5", "--json")
-    assert result.exit_code == 1
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        result, plain = simulate(url, "-n", "5", "--json"), simulate(url, "-n", "5", "--verify")
+    assert result.exit_code == plain.exit_code == 1
     assert document(result)["answers"].keys() == {"unreachable"}
-    assert "make run" in result.stderr
+    assert plain.stdout == ""
+    assert plain.stderr.splitlines() == result.stderr.splitlines()
+    assert plain.stderr.startswith(f"Nothing was reached at {url}. Is the tracker running? `make run` starts it")
+
+
+def test_an_ipv6_address_that_nobody_listens_on_is_no_traceback() -> None:
+    """The same one message."""
+    with socket.socket(socket.AF_INET6) as unused:
+        unused.bind(("::1", 0))
+        result = simulate(f"http://[::1]:{unused.getsockname()[1]}/", "-n", "2")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("Nothing was reached at http://[::1]:")
 
 
 def test_a_burst_of_one_error(stub: StubTracker) -> None:
@@ -149,8 +185,8 @@ def test_verification_fails_when_the_tracker_disagrees(stub: StubTracker) -> Non
     stub.states[wrong][0]["status"] = "teleported"
     result = simulate(stub.url, *UNDATED, "--verify", "--verify-seconds", "0")
     assert result.exit_code == 1
-    assert wrong in result.stderr
-    assert "teleported" in result.stderr
+    assert wrong in result.stdout
+    assert "teleported" in result.stdout
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import NoDatabaseError
+from tracker.server_settings import local_base_url
 from tracker.settings import DEVELOPMENT_ACCOUNT_SID, SECRETS, Settings, effective_account, load_settings
-from tracker.simulate.target import check_url, find_target, local_base_url
+from tracker.simulate.target import check_url, find_target
 
 ACCOUNT_SID = "AC" + "a" * 32
 
@@ -91,7 +92,17 @@ def test_an_ipv6_address_is_written_in_brackets(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TRACKER_HOST", "::")
     monkeypatch.setenv("TRACKER_API_TOKEN", "open sesame")
     assert find_target().url == "http://[::1]:8000/webhooks/twilio/status"
-    assert local_base_url(Settings(TRACKER_HOST="::1")) == "http://[::1]:8000"  # pyright: ignore[reportCallIssue]
+    for host in ("::1", "[::1]"):
+        assert local_base_url(load_settings({"TRACKER_HOST": host}), 8000) == "http://[::1]:8000"
+
+
+@pytest.mark.usefixtures("started_here")
+def test_port_zero_is_never_posted_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands for any port that is free, and the server alone knows which."""
+    monkeypatch.setenv("TRACKER_PORT", "0")
+    with pytest.raises(ValueError, match="give --url with the address"):
+        find_target()
+    assert find_target("http://127.0.0.1:8123/webhooks/twilio/status").url.startswith("http://127.0.0.1:8123/")
 
 
 def test_connection_overrides_are_neither_sent_nor_signed() -> None:

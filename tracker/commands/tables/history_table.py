@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracker.commands.tables.table_printing import print_table
 from tracker.control_characters import escape_controls
 from tracker.queries.as_of import AsOf, Clock
 from tracker.queries.history import Entry, History
@@ -36,7 +37,7 @@ def print_history(console: Console, history: History, as_of: AsOf | None) -> Non
     for name, value in _facts(state, history.why, as_of):
         grid.add_row(name, value)
     console.print(grid)
-    console.print(_table(history.entries, state.decided_by))
+    print_table(console, _table(history.entries, state.decided_by))
     for entry in history.entries:
         if entry.explanation is not None:
             console.print(_plain(entry.explanation))

@@ -1,7 +1,8 @@
 """What Twilio tells about a message from its sending to its end, by channel, and how often.
 
 The transitions and the initial statuses, for which there is no callback, are documented at
-https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. The shares are ours.
+https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. The shares are ours:
+of the messages with an outcome, 97 to 98 % are delivered on every channel, which is more than the objective of pages and alerts.
 """
 
 import random
@@ -61,8 +62,8 @@ _CARRIER = (
     LifeCycle("delivered", 860, (SENT, DELIVERED)),
     LifeCycle("dispatched and delivered", 15, (SENDING, SENT, DELIVERED)),
     LifeCycle("no receipt", 40, (SENT,)),
-    LifeCycle("undelivered", 48, (SENT, UNDELIVERED)),
-    LifeCycle("failed", 20, (FAILED,)),
+    LifeCycle("undelivered", 14, (SENT, UNDELIVERED)),
+    LifeCycle("failed", 6, (FAILED,)),
     LifeCycle("failure repeated without its code", 2, (SENT, UNDELIVERED, Step("undelivered", receipt_age=0))),
     LifeCycle("corrected", 5, (SENT, Step("undelivered", fails=True, receipt_age=7), DELIVERED)),
     LifeCycle("segments disagree", 2, (SENT, DELIVERED, UNDELIVERED)),
@@ -74,18 +75,18 @@ _WHATSAPP = (
     LifeCycle("delivered", 310, (SENT, DELIVERED)),
     LifeCycle("read, delivery never told", 8, (SENT, READ)),
     LifeCycle("no answer", 45, (SENT,)),
-    LifeCycle("undelivered", 30, (SENT, UNDELIVERED)),
-    LifeCycle("failed", 42, (FAILED,)),
+    LifeCycle("undelivered", 10, (SENT, UNDELIVERED)),
+    LifeCycle("failed", 12, (FAILED,)),
     LifeCycle("canceled", 5, (CANCELED,), service=True),
 )
 _RCS = (
     LifeCycle("read", 330, (SENT, DELIVERED, READ)),
     LifeCycle("delivered", 390, (SENT, DELIVERED)),
     LifeCycle("fell back to SMS", 180, (SENT, DELIVERED), service=True, falls_back=True),
-    LifeCycle("fell back to SMS, undelivered", 12, (SENT, UNDELIVERED), service=True, falls_back=True),
+    LifeCycle("fell back to SMS, undelivered", 5, (SENT, UNDELIVERED), service=True, falls_back=True),
     LifeCycle("no answer", 40, (SENT,)),
-    LifeCycle("undelivered", 18, (SENT, UNDELIVERED)),
-    LifeCycle("failed", 25, (FAILED,)),
+    LifeCycle("undelivered", 8, (SENT, UNDELIVERED)),
+    LifeCycle("failed", 10, (FAILED,)),
     LifeCycle("canceled", 5, (CANCELED,), service=True),
 )
 LIFE_CYCLES: dict[Channel, tuple[LifeCycle, ...]] = {
