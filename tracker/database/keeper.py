@@ -13,7 +13,7 @@ import structlog
 from tracker.database.embedded import EmbeddedServer, expected_url
 from tracker.database.migrations import migrate
 from tracker.database.postmaster import POLL_SECONDS, bury_dead, end_orphans
-from tracker.errors import DatabaseUnavailableError, EmbeddedServerError, TrackerError
+from tracker.errors import DatabaseUnavailableError, EmbeddedServerError, SettingsError, TrackerError
 from tracker.settings import Settings
 
 _log = structlog.get_logger()
@@ -136,7 +136,9 @@ class DatabaseKeeper:
         """Once, as long as it stays the same."""
         if self._resting.is_set() or _headline(error) == _headline(self.failure):
             return
-        event = "database.not_started" if isinstance(error, EmbeddedServerError | SettingsError) else "migration.postponed"
+        event = (
+            "database.not_started" if isinstance(error, EmbeddedServerError | SettingsError) else "migration.postponed"
+        )
         _log.error(event, reason=str(error))
 
 
