@@ -39,9 +39,9 @@ INSERT INTO events (
 
 STATE = """
 INSERT INTO message_state (
-    message_sid, channel, to_address, country, status, is_final, error_code, decided_by, event_count, first_received_at,
-    last_received_at, sent_at, delivered_at, last_position
-) VALUES (%s, 'sms', '+5511987654321', 'BR', 'delivered', true, '30003', 3, 3, %s, %s, %s, %s, 3)
+    account_sid, message_sid, channel, to_address, country, status, is_final, error_code, decided_by, event_count, first_received_at,
+    last_received_at, sent_at, delivered_at, last_position, has_conflict, error_codes_seen, error_codes_truncated, effects_seen
+) VALUES ('', %s, 'sms', '+5511987654321', 'BR', 'delivered', true, '30003', 3, 3, %s, %s, %s, %s, 3, true, '{30003}', false, 9)
 """
 
 

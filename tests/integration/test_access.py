@@ -90,8 +90,8 @@ def tunnelled(module_database_url: str, stderr_file: Path) -> Iterator[Tracker]:
 def status(module_database_url: str) -> str:
     """The status of a sound server on this database: degraded where the test server itself has a fault, such as fsync off."""
     info = conninfo(module_database_url, role=Role.SERVICE, application="test")
-    with psycopg.connect(info, row_factory=dict_row) as connection:
-        row = connection.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK}).fetchone()
+    with psycopg.connect(info) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK}).fetchone()
     assert row is not None
     found = {name for name, is_present in row.items() if is_present}
     assert found <= {"fsync_off", "login_is_superuser"}
