@@ -290,7 +290,9 @@ def test_the_page_of_the_server_shows_both(hour: Hour) -> None:
     dictionary = find(BURST)
     assert dictionary is not None
     number = hour.counted(ERRORS)[BURST]
-    first = re.search(r">(\d{5})</a></td>\s*<td[^>]*>([\d,]+)</td>\s*<td[^>]*>[\d,]+</td>\s*<td[^>]*>([^<]+)</td>", text)
+    first = re.search(
+        r">(\d{5})</a></td>\s*<td[^>]*>([\d,]+)</td>\s*<td[^>]*>[\d,]+</td>\s*<td[^>]*>([^<]+)</td>", text
+    )
     assert first is not None
     assert first.groups() == (BURST, f"{number:,}", dictionary.label)
     assert re.search(r"spooled [\d,]{2,}", text)
