@@ -28,7 +28,7 @@ _LIVES: tuple[tuple[tuple[str, str | None, str | None], ...], ...] = (
     (("accepted", None, None), ("canceled", None, None)),
     (("sent", None, None), ("undelivered", "30003", "2603011200"), ("sent", None, None)),
 )
-"""Usual ones, out of order, twice, corrected with and without a date, failed, and not at an end. Status, error code, carrier's date."""
+"""Usual ones, out of order, twice, corrected, contradicted by a date, failed, and not at an end. Status, error code, carrier's date."""
 
 
 def life(sid: str, number: int) -> tuple[Saying, ...]:
@@ -42,7 +42,8 @@ def outcome(said: Iterable[Saying]) -> tuple[str, str | None]:
     return greatest.status, greatest.error_code
 
 
-def _key(saying: Saying) -> tuple[int, str, int, bool, str]:
-    """As in the design: phase, carrier's date, outcome, whether there is an error code, error code. No date sorts below any."""
+def _key(saying: Saying) -> tuple[int, int, bool, str]:
+    """As in the design: phase, outcome, whether there is an error code, error code. The dates of these lives are less than 26 hours
+    apart, so that none supersedes another."""
     phase, strength = PHASES[saying.status]
-    return phase, saying.done_date or "", strength, saying.error_code is not None, saying.error_code or ""
+    return phase, strength, saying.error_code is not None, saying.error_code or ""

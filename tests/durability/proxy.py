@@ -9,11 +9,9 @@ from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
-APPENDED = b"SELECT 1\0"
-"""What PostgreSQL says when append_events() has been executed, whose answer is one row."""
-
-QUARANTINED = b"INSERT 0 1\0"
-"""The same when one callback has been set aside."""
+APPENDED = (b"appended\0", b"SELECT 1\0")
+"""Parts of PostgreSQL's answer to append_events() and append_quarantined(): the column of their one row, and its end. The checks of a
+new session are answered with one row too, of other columns."""
 
 _APPLICATION = re.compile(rb"application_name\0([^\0]+)\0")
 
@@ -33,12 +31,12 @@ class CuttingProxy:
         self.url = f"postgresql://{login}@127.0.0.1:{port}{parts.path}?sslmode=disable"
         self.cuts = 0
         """Answers swallowed so far."""
-        self._wanted: tuple[bytes, bytes] | None = None
+        self._wanted: bytes | None = None
         self._lock = threading.Lock()
 
-    def arm(self, application: bytes = b"tracker-append", completed: bytes = APPENDED) -> None:
-        """Cut the next answer of this kind to a client that calls itself so."""
-        self._wanted = application, completed
+    def arm(self, application: bytes = b"tracker-append") -> None:
+        """Cut the next answer to an append by a client that calls itself so."""
+        self._wanted = application
 
     def run(self) -> None:
         """Accept until closed."""
@@ -94,7 +92,7 @@ class CuttingProxy:
     def _swallow(self, data: bytes, names: list[bytes]) -> bool:
         """Whether this is the answer to cut."""
         with self._lock:
-            if self._wanted is None or self._wanted[0] not in names or self._wanted[1] not in data:
+            if self._wanted is None or self._wanted not in names or not all(part in data for part in APPENDED):
                 return False
             self._wanted = None
             self.cuts += 1

@@ -96,7 +96,7 @@ def asked_for_the_port(process: "subprocess.Popen[bytes]") -> bool:
 
 @pytest.mark.parametrize("kind", ["file", "below a file", "read-only"])
 def test_a_data_directory_that_cannot_be_used_is_one_message(kind: str, tmp_path: Path) -> None:
-    """No traceback, and the exit code of a wrong setting."""
+    """No traceback, and the exit code of a wrong setting; a command that makes nothing finds no database there."""
     place = tmp_path / "data"
     if kind == "file":
         place.touch()
@@ -106,7 +106,10 @@ def test_a_data_directory_that_cannot_be_used_is_one_message(kind: str, tmp_path
     elif subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", tmp_path], check=False).returncode:
         pytest.skip("a read-only file system cannot be mounted here")
     try:
-        for command in (["serve", "--port", "0"], ["history", "SM" + "0" * 32]):
+        for command, code, start in (
+            (["serve", "--port", "0"], 2, f"TRACKER_DATA_DIR: {place} cannot be used: "),
+            (["history", "SM" + "0" * 32], 1, f"There is no database in {place}. "),
+        ):
             ended = subprocess.run(
                 [sys.executable, "-m", "tracker", *command],
                 env=bare_environment() | {"TRACKER_DATA_DIR": str(place)},
@@ -116,8 +119,8 @@ def test_a_data_directory_that_cannot_be_used_is_one_message(kind: str, tmp_path
                 timeout=60,
                 check=False,
             )
-            assert ended.returncode == 2
-            assert ended.stderr.startswith(f"TRACKER_DATA_DIR: {place} cannot be used: ")
+            assert ended.returncode == code
+            assert ended.stderr.startswith(start)
             assert len(ended.stderr.splitlines()) == 1
     finally:
         if kind == "read-only":

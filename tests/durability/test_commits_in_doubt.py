@@ -8,7 +8,7 @@ import psycopg
 from tests.database import PostgresForTests
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
-from tests.durability.proxy import QUARANTINED, CuttingProxy, cutting_proxy
+from tests.durability.proxy import CuttingProxy, cutting_proxy
 from tests.durability.spool_files import fill, log_size, numbered, stored, voice_callback
 from tests.new_events import new_events
 from tests.serving import running_tracker, wait_until
@@ -72,7 +72,7 @@ def test_a_callback_that_was_set_aside_without_an_answer_is_set_aside_once(postg
         for cut in range(1, CUTS + 1):
             # Only what goes to the database at once can be cut.
             tracker.wait_drained()
-            proxy.arm(completed=QUARANTINED)
+            proxy.arm()
             answer = tracker.post(voice_callback(), i_twilio_idempotency_token=f"token {cut}")
             assert answer.status_code == httpx.codes.OK
             wait_for_cut(proxy, cut)
