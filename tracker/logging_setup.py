@@ -142,8 +142,7 @@ def _redact_value(value: object) -> object:
         return mask(value)
     if isinstance(value, dict):
         return {
-            _redact_value(key): _redact_item(key, item)
-            for key, item in cast("dict[object, object]", value).items()
+            _redact_value(key): _redact_item(key, item) for key, item in cast("dict[object, object]", value).items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact_value(item) for item in cast("list[object]", value)]
