@@ -116,12 +116,19 @@ _POOL_LINES: Final = RepeatedLines(POOL_SECONDS)
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001  # structlog's signature
-    """Remove what must not be in a log: secrets by key, phone numbers and passwords in URLs wherever they stand in a text."""
+    """Remove what must not be in a log: secrets by key, phone numbers and passwords in URLs wherever they stand in a text.
+
+    Numbers stay under every key: they are counts, such as those of refused callbacks by reason (``bad_signature``).
+    """
     for key, value in event.items():
         # structlog's own, for the standard library's records: objects that are removed before anything is written.
         if key not in {"_record", "_from_structlog", "exc_info"}:
-            event[key] = "[redacted]" if _is_secret(key) else _redact_value(value)
+            event[key] = _redact_item(key, value)
     return event
+
+
+def _redact_item(key: object, value: object) -> object:
+    return "[redacted]" if _is_secret(key) and not isinstance(value, _PLAIN) else _redact_value(value)
 
 
 def _is_secret(key: object) -> bool:
@@ -135,8 +142,7 @@ def _redact_value(value: object) -> object:
         return mask(value)
     if isinstance(value, dict):
         return {
-            _redact_value(key): "[redacted]" if _is_secret(key) else _redact_value(item)
-            for key, item in cast("dict[object, object]", value).items()
+            _redact_value(key): _redact_item(key, item) for key, item in cast("dict[object, object]", value).items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact_value(item) for item in cast("list[object]", value)]

@@ -1,6 +1,7 @@
 -- What the tracker concludes about one message: its row of message_state, and how far that row has followed the log.
 -- Variable: message_sid. Returns one row per account that reported the SID, mostly one; none for a message of which nothing was heard.
--- Durations in seconds. shown_from and shown_to, milliseconds since 1970, are a time range that holds the whole message, for a link.
+-- The accounts come from the message's events: the key of message_state begins with the account, and before PostgreSQL 18 an index is
+-- not searched without its first column. Durations in seconds. shown_from and shown_to, milliseconds since 1970, are a time range that holds the whole message, for a link.
 SELECT
     state.message_sid AS "Message",
     state.status AS "Status",
@@ -23,10 +24,11 @@ SELECT
     greatest(extract(EPOCH FROM state.delivered_at - state.sent_at), 0)::float8 AS "Time to deliver",
     (extract(EPOCH FROM state.first_received_at - INTERVAL '10 seconds') * 1000)::bigint::text AS "shown_from",
     (extract(EPOCH FROM state.last_received_at + INTERVAL '1 minute') * 1000)::bigint::text AS "shown_to"
-FROM message_state AS state
-CROSS JOIN LATERAL (
-    SELECT count(*) AS events
+FROM (
+    SELECT coalesce(events.account_sid, '') AS account_sid, count(*) AS events
     FROM events
-    WHERE events.message_sid = state.message_sid AND coalesce(events.account_sid, '') = state.account_sid
+    WHERE events.message_sid = ${message_sid:sqlstring}
+    GROUP BY coalesce(events.account_sid, '')
 ) AS logged
-WHERE state.message_sid = ${message_sid:sqlstring}
+INNER JOIN message_state AS state
+    ON logged.account_sid = state.account_sid AND state.message_sid = ${message_sid:sqlstring}

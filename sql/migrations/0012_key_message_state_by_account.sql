@@ -1,9 +1,6 @@
 -- A message is identified by its account and its SID, and its state says more: conflicting outcomes, every error code, what its events
 -- did. Rows of the older version keep what they have until `tracker rebuild` writes them anew.
 
--- Twilio's text about a failure. The log's own migration adds it; a database that has it already is left alone.
-ALTER TABLE events ADD COLUMN IF NOT EXISTS error_message text;
-
 -- An empty text stands for an event without an account, because a key has no NULL.
 UPDATE message_state SET account_sid = '' WHERE account_sid IS NULL;
 ALTER TABLE message_state ALTER COLUMN account_sid SET NOT NULL;

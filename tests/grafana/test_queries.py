@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
 
 import msgspec
 import psycopg
@@ -223,6 +224,47 @@ def test_the_audit_says_when_the_state_is_behind_the_log(reader: Reader) -> None
     assert (row["Events"], row["Not yet projected"], row["Time to deliver"], row["To"]) == (3, 1, 9.0, "…4321")
     first, last = (int(row[name]) / 1000 for name in ("shown_from", "shown_to"))
     assert first < START.timestamp() < START.timestamp() + 9 < last
+
+
+MANY_MESSAGES: tuple[LiteralString, ...] = (
+    """
+    INSERT INTO events (position, event_id, source, message_sid, account_sid, status, channel, received_at, body)
+    SELECT 100 + n, gen_random_uuid(), 'api', 'SM' || lpad(to_hex(n), 32, '0'), 'AC' || n % 7, 'sent', 'sms', now() + n * interval '1 s', ''
+    FROM generate_series(1, 20000) AS n
+    """,
+    """
+    INSERT INTO message_state (
+        account_sid, message_sid, channel, status, is_final, decided_by, event_count, first_received_at, last_received_at,
+        last_position, has_conflict, error_codes_seen, error_codes_truncated, effects_seen
+    )
+    SELECT account_sid, message_sid, 'sms', 'sent', FALSE, position, 1, received_at, received_at, position, FALSE, '{}', FALSE, 1
+    FROM events WHERE position > 100
+    """,
+    "ANALYZE events, message_state",
+)
+
+
+@pytest.mark.parametrize("panel", ["State", "Facts", "Events", "What was said", "variable message_sid"])
+def test_a_message_is_looked_up_by_keys(seeded: psycopg.Connection, reader: Reader, panel: str) -> None:
+    """The audit of one message reads no large table as a whole, and finds the state by account and SID, on every PostgreSQL."""
+    for statement in MANY_MESSAGES:
+        seeded.execute(statement)
+    (one,) = [one for one in sql(CHOSEN) if f"Message audit / {panel}" in one.where]
+    row = reader.execute(b"EXPLAIN (FORMAT JSON) " + one.text.encode()).fetchone()
+    assert row is not None
+    steps = list(plan_steps(row["QUERY PLAN"][0]["Plan"]))
+    assert "Seq Scan" not in {step["Node Type"] for step in steps}
+    of_states = [step for step in steps if step.get("Relation Name") == "message_state"]
+    assert [step["Index Name"] for step in of_states] == ["message_state_pkey"] * len(of_states)
+    assert all("account_sid = " in step["Index Cond"] and "message_sid = " in step["Index Cond"] for step in of_states)
+    assert bool(of_states) == (panel in {"State", "Facts", "Events"})
+
+
+def plan_steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The step and all below it."""
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from plan_steps(below)
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,36 @@ def test_pages_are_stable_under_inserts(database_url: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("query", [{}, {"status": "sent"}, {"status": "sent,queued"}])
+def test_one_sid_and_moment_in_several_accounts(same_moment: TestClient[Litestar], query: Any, limit: int) -> None:
+    """Each account's message is on one page, in one order, wherever the pages end; the account of a place may be absent."""
+    seen: list[tuple[str, str | None]] = []
+    cursor: str | None = None
+    while len(seen) == 0 or cursor is not None:
+        page = get(same_moment, **query, limit=limit, **({} if cursor is None else {"cursor": cursor}))
+        seen += [(each["message_sid"], each["account_sid"]) for each in page["messages"]]
+        cursor = page["next_cursor"]
+        assert len(seen) <= 5
+    accounts = [SUBACCOUNT, ACCOUNT, None]
+    assert seen == [
+        ("SM" + "2" * 32, ACCOUNT),
+        *(("SM" + "1" * 32, each) for each in accounts),
+        ("SM" + "0" * 32, ACCOUNT),
+    ]
+
+
+@pytest.fixture(scope="module")
+def same_moment(postgres: PostgresForTests) -> Iterator[TestClient[Litestar]]:
+    """A server with five messages that were first received in one microsecond, three of them with one SID."""
+    with postgres.database() as url:
+        owners = [("2", ACCOUNT), ("1", ACCOUNT), ("1", None), ("1", SUBACCOUNT), ("0", ACCOUNT)]
+        append(url, [event("sent", 0, "SM" + digit * 32, AccountSid=account) for digit, account in owners])
+        project(url)
+        with answering(url) as client:
+            yield client
+
+
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
@@ -298,6 +328,11 @@ def test_pages_are_stable_under_inserts(database_url: str) -> None:
         ),
         pytest.param({"cursor": "page2"}, "cursor: is no next_cursor", id="a cursor of another kind"),
         pytest.param({"cursor": "A" * 60}, "cursor: is no next_cursor", id="a cursor of zeros"),
+        pytest.param(
+            {"cursor": "AAAAAAAPQkBTTTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA3g3Nf"},
+            "cursor: is no next_cursor of this list; start again without it.",
+            id="a cursor without an account",
+        ),
         pytest.param({"cursor": "ü" * 60}, "cursor: is no next_cursor", id="a cursor beyond ASCII"),
         pytest.param({"since": "today"}, "since: expected an RFC 3339 time", id="since"),
         pytest.param({"until": "2026-13-01T00:00:00Z"}, "until: there is no such time", id="until"),
@@ -357,7 +392,7 @@ def test_what_cannot_be_understood_is_refused(client: TestClient[Litestar], quer
     assert response.json()["detail"].startswith(detail)
 
 
-@given(st.integers(0, 59), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
+@given(st.integers(0, 106), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_mistyped_cursor_is_refused(client: TestClient[Litestar], place: int, character: str) -> None:
     """A wrong character anywhere is noticed; a page is never quietly that of another place."""
@@ -379,6 +414,7 @@ NO_FILTER: dict[str, Any] = dict.fromkeys(
             "until",
             "before",
             "before_sid",
+            "before_account",
         ),
         *("channel", "country", "messaging_service_sid", "had_error_code", "has_conflict", "effect", "other_than"),
     ]
@@ -389,7 +425,11 @@ NO_FILTER: dict[str, Any] = dict.fromkeys(
     ("filters", "index"),
     [
         pytest.param({}, "message_state_newest_idx", id="the newest"),
-        pytest.param({"before": at(900), "before_sid": "SM" + "5" * 32}, "message_state_newest_idx", id="a later page"),
+        pytest.param(
+            {"before": at(900), "before_sid": "SM" + "5" * 32, "before_account": ACCOUNT},
+            "message_state_newest_idx",
+            id="a later page",
+        ),
         pytest.param({"since": at(100), "until": at(120)}, "message_state_newest_idx", id="a time window"),
         pytest.param({"error_code": "30003"}, "message_state_error_code_idx", id="an error code"),
         pytest.param({"to_address": "+15558670042"}, "message_state_to_address_idx", id="a recipient"),
@@ -397,7 +437,7 @@ NO_FILTER: dict[str, Any] = dict.fromkeys(
         pytest.param({"account_sid": "AC" + "9" * 32}, "message_state_account_sid_idx", id="a rare account"),
         pytest.param({"status": "canceled"}, "message_state_status_idx", id="a rare status"),
         pytest.param(
-            {"status": "canceled", "before": at(900), "before_sid": "SM"},
+            {"status": "canceled", "before": at(900), "before_sid": "SM", "before_account": ""},
             "message_state_status_idx",
             id="its later page",
         ),

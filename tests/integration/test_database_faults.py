@@ -1,8 +1,10 @@
 """Faults of the database that a server shows: in /readyz, in /healthz, and as a metric; callbacks are accepted meanwhile."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -13,9 +15,14 @@ from psycopg.conninfo import make_conninfo
 from projections.runner import RUNNER_LOCK
 from tests.serving import Tracker, running_tracker, wait_until
 from tracker.postgres.roles import Role, conninfo
-from tracker.web.telemetry.faults import find_database_faults
+from tracker.web.telemetry.faults import find_database_faults, find_login_fault
 
 pytestmark = pytest.mark.anyio
+
+
+def with_option(database_url: str, option: str) -> str:
+    """The URL with one more option for the server's sessions."""
+    return f"{database_url}{'&' if '?' in database_url else '?'}options={quote(option)}"
 
 
 async def faults(database_url: str, **parameters: str) -> set[str]:
@@ -61,8 +68,32 @@ async def test_a_login_that_could_change_the_log(
         off = "-c tracker.embedded=off"
         assert await faults(database_url, user=name, password="web", options=off) == expected
         assert await faults(database_url, options=off) == {"login_is_superuser"}
+        found = find_login_fault(make_conninfo(database_url, user=name, password="web", options=off))
+        assert ({found.name} if found else set()) == expected
     finally:
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_a_start_warns_once_of_a_login_that_could_change_the_log(database_url: str, tmp_path: Path) -> None:
+    """One line at level warning, beside the fault, which says what to do; checking the login again logs nothing more."""
+    path = tmp_path / "log"
+
+    def found() -> list[dict[str, Any]]:
+        logged = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.startswith("{")]
+        return [each for each in logged if each["event"] == "login.overprivileged"]
+
+    url = with_option(database_url, "-c tracker.embedded=off")
+    with (
+        path.open("wb") as file,
+        running_tracker(url, "--workers", "2", stderr=file, TRACKER_LOG_FORMAT="json") as tracker,
+    ):
+        wait_until(found, "the warning")
+        tracker.wait_healthy()
+        assert fault(tracker, "login_is_superuser") == 1
+        tracker.stop()
+    [line] = found()
+    assert (line["level"], line["fault"]) == ("warning", "login_is_superuser")
+    assert "tracker_service" in line["reason"]
 
 
 async def test_the_runners_lock_in_other_hands(database_url: str, login: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import psycopg
@@ -19,7 +19,7 @@ from projections.runner import Runner
 from tests.counting import log_counts
 from tests.projector import become_active
 from tests.story import append_async
-from tests.traffic import traffic
+from tests.traffic import CHANNELS, COUNTRIES, traffic
 from tracker.postgres.roles import Role, conninfo
 from tracker.twilio.error_codes import all_codes
 from tracker.web.telemetry.metrics import Metrics, Pool
@@ -134,6 +134,56 @@ async def test_the_histogram_is_cumulative(
     assert samples(family, "twilio_message_delivery_seconds_created")
 
 
+class Moment(NamedTuple):
+    """An event, by its place in the log and its time in seconds since 1970."""
+
+    position: int
+    received_at: float
+
+
+def failures(connection: psycopg.Connection[Any]) -> dict[tuple[str, str], tuple[Moment, Moment]]:
+    """The first and the last event that counts in each series of twilio_messages_failed_total, by channel and country: those that said
+    first of a message that it failed."""
+    found: dict[tuple[str, str], list[Moment]] = {}
+    for channel, to_address, position, received_at in connection.execute(
+        "SELECT channel, to_address, position, extract(EPOCH FROM received_at)::float8 FROM ("
+        " SELECT DISTINCT ON (account_sid, message_sid) * FROM events WHERE lower(trim(status)) = 'failed'"
+        " ORDER BY account_sid, message_sid, position) AS first ORDER BY position"
+    ):
+        found.setdefault((CHANNELS[channel], COUNTRIES[to_address]), []).append(Moment(position, received_at))
+    return {series: (moments[0], moments[-1]) for series, moments in found.items()}
+
+
+async def test_the_beginning_of_a_series_does_not_move(database_url: str, pool: Pool, tmp_path: Path) -> None:
+    """Later events raise the counters and leave every ``_created`` sample as it was, the histogram's too."""
+    instance_id = uuid4()
+    registry = metrics(pool, tmp_path, instance_id)
+
+    async def beginnings() -> tuple[dict[str, float], dict[str, float]]:
+        """Beginnings and values of Twilio's series, by name and labels."""
+        found = [
+            (f"{sample.name}{sorted(sample.labels.items())}", sample.value)
+            for name, family in (await scrape(registry)).items()
+            if name.startswith("twilio_")
+            for sample in family.samples
+        ]
+        return (
+            {series: value for series, value in found if "_created[" in series},
+            {series: value for series, value in found if "_total[" in series or "_count[" in series},
+        )
+
+    await append_async(database_url, traffic(6, 200))
+    run(database_url, instance_id)
+    before, counted = await beginnings()
+    await append_async(database_url, traffic(7, 200))
+    run(database_url, instance_id)
+    after, more = await beginnings()
+    assert len(before) > 20
+    assert any("delivery_seconds" in series for series in before)
+    assert {series: after.get(series) for series in before} == before
+    assert sum(more[series] > value for series, value in counted.items()) > 20
+
+
 async def test_exemplars_lead_to_messages(
     database_url: str, connection: psycopg.Connection[Any], pool: Pool, tmp_path: Path
 ) -> None:
@@ -142,22 +192,26 @@ async def test_exemplars_lead_to_messages(
     await append_async(database_url, traffic(3, 200))
     run(database_url, instance_id)
     families = await scrape(metrics(pool, tmp_path, instance_id))
+    expected = failures(connection)
     failed = samples(families["twilio_messages_failed"], "twilio_messages_failed_total")
-    assert failed
+    assert {(sample.labels["channel"], sample.labels["country"]) for sample in failed} == expected.keys()
+    created = {
+        (sample.labels["channel"], sample.labels["country"]): sample.value
+        for sample in samples(families["twilio_messages_failed"], "twilio_messages_failed_created")
+    }
     for sample in failed:
+        first, last = expected[sample.labels["channel"], sample.labels["country"]]
         assert sample.exemplar is not None
-        assert sample.exemplar.value == 1
-        [(status, received_at)] = connection.execute(
-            "SELECT status, extract(EPOCH FROM received_at)::float8 FROM events WHERE position = %s",
-            [sample.exemplar.labels["position"]],
-        ).fetchall()
-        assert status == "failed"
-        assert float(sample.exemplar.timestamp or 0) == pytest.approx(received_at, rel=0, abs=0.001)
+        assert (sample.exemplar.value, int(sample.exemplar.labels["position"])) == (1, last.position)
+        assert float(sample.exemplar.timestamp or 0) == pytest.approx(last.received_at, rel=0, abs=0.001)
+        assert created[sample.labels["channel"], sample.labels["country"]] == pytest.approx(
+            first.received_at, rel=0, abs=0.001
+        )
     [(first_fee,)] = connection.execute(
         "SELECT extract(EPOCH FROM received_at)::float8 FROM events WHERE status = 'failed' AND error_code <> '30008' ORDER BY position LIMIT 1"
     ).fetchall()
-    [created] = samples(families["twilio_failed_message_fees_usd"], "twilio_failed_message_fees_usd_created")
-    assert created.value == pytest.approx(first_fee, rel=0, abs=0.001)
+    [beginning] = samples(families["twilio_failed_message_fees_usd"], "twilio_failed_message_fees_usd_created")
+    assert beginning.value == pytest.approx(first_fee, rel=0, abs=0.001)
     assert all(
         len(samples(family, f"{name}_created")) == len(samples(family, f"{name}_total"))
         for name, family in families.items()

@@ -35,6 +35,14 @@ def test_a_number_has_the_country_that_libphonenumber_says(number: str) -> None:
     assert country_of(number) == oracle(number)
 
 
+@pytest.mark.parametrize("area", ["523", "524"])
+def test_personal_numbers_are_told_apart_by_their_exchange(area: str) -> None:
+    """+1 5xx numbers of one beginning of five digits: some exchanges have a country, others have none."""
+    of_exchanges = {exchange: country_of(f"+1{area}{exchange}2222") for exchange in ("200", "211", "222", "911")}
+    assert of_exchanges == {exchange: oracle(f"+1{area}{exchange}2222") for exchange in of_exchanges}
+    assert (of_exchanges["200"], of_exchanges["211"]) == ("US", None)
+
+
 @pytest.mark.parametrize("code", CALLING_CODES)
 def test_example_numbers_of_every_region(code: int) -> None:
     """Each kind of number that libphonenumber knows an example of."""

@@ -112,6 +112,15 @@ def test_a_secret_is_known_by_its_key(key: str, capsys: pytest.CaptureFixture[st
     assert line["deep"] == {"headers": [{key: "[redacted]"}], "pair": [{key: "[redacted]"}]}
 
 
+@pytest.mark.parametrize("key", ["bad_signature", "no_signature", "refused_tokens", "body"])
+def test_a_number_is_no_secret(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A count stays readable under a key that ends like a secret's; a text, bytes or a list under that key does not."""
+    counts = written(capsys, **{key: 3}, reasons={key: 4, "nested": [{key: 0.5}]}, absent={key: None})
+    assert (counts[key], counts["reasons"], counts["absent"]) == (3, {key: 4, "nested": [{key: 0.5}]}, {key: None})
+    texts = written(capsys, reasons=[{key: "3"}, {key: b"3"}, {key: [3]}, {key: {"code": 3}}])
+    assert texts["reasons"] == [{key: "[redacted]"}] * 4
+
+
 @pytest.mark.parametrize("key", ["message_sid", "key_id", "bodyguard", "keys", "reason"])
 def test_what_is_no_secret_stays(key: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A key that only begins like a secret's is none."""

@@ -5,7 +5,7 @@ import pytest
 from tracker.web.repetitions import MAX_CALLBACKS, MAX_REPETITIONS, Repetitions, callback_digest
 
 
-def digest(number: int) -> int:
+def digest(number: int) -> bytes:
     """Of some callback."""
     return callback_digest("https://h/p", b"%d" % number)
 
@@ -22,14 +22,14 @@ def test_a_callback_is_exhausted_after_twenty_repetitions() -> None:
 
 
 def test_the_table_is_bounded() -> None:
-    """65,536 callbacks, each with 64 bits; the one that was used longest ago makes room."""
+    """65,536 callbacks, each with 16 bytes; the one that was used longest ago makes room."""
     repetitions = Repetitions()
     for number in range(MAX_CALLBACKS + 100):
         repetitions.count(digest(number))
     assert len(repetitions) == MAX_CALLBACKS == 65_536
     assert digest(99) not in repetitions._stored
     assert digest(100) in repetitions._stored
-    assert all(-(2**63) <= each < 2**63 for each in repetitions._stored)
+    assert all(len(each) == 16 for each in repetitions._stored)
 
 
 def test_a_replay_that_goes_on_is_not_forgotten() -> None:
@@ -58,6 +58,7 @@ def test_looking_remembers_nothing() -> None:
         (("https://h/p", b"a=b"), ("https://h/p", b"a=c")),
         (("https://h/p", b"a=b"), ("https://h/p?x", b"a=b")),
         (("https://h/p", b"a=b"), ("https://h/pa", b"=b")),
+        (("https://h/p", b"\0a=b"), ("https://h/p\0", b"a=b")),
     ],
 )
 def test_url_and_body_make_a_callback(one: tuple[str, bytes], other: tuple[str, bytes]) -> None:

@@ -70,6 +70,7 @@ async def read_messages(
         "until": filters.until,
         "before": after and after.first_received_at,
         "before_sid": after and after.message_sid,
+        "before_account": after and after.account_sid,
         "limit": limit,
     }
     # Asked for "status = ANY", the server would walk through all newer messages of other statuses, or through the whole
@@ -82,7 +83,7 @@ async def read_messages(
             for status, to_address, from_address in product(*choices)
         ]
         found = [await _read_page(connection, page) for page in pages]
-    return found[0] if len(found) == 1 else sorted(chain.from_iterable(found), key=_place, reverse=True)[:limit]
+    return found[0] if len(found) == 1 else sorted(chain.from_iterable(found), key=place_of, reverse=True)[:limit]
 
 
 async def _choose(connection: AsyncConnection[TupleRow], filters: Filters) -> list[Sequence[str | None]]:
@@ -138,8 +139,9 @@ async def _read_page(connection: AsyncConnection[TupleRow], parameters: Mapping[
         return await cursor.fetchall()
 
 
-def _place(state: MessageState) -> Place:
-    return Place(state.first_received_at, state.message_sid)
+def place_of(state: MessageState) -> Place:
+    """The message's place in the order of the list."""
+    return Place(state.first_received_at, state.message_sid, state.account_sid or "")
 
 
 def _state(**columns: Any) -> MessageState:

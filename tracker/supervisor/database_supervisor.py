@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import psycopg
 import structlog
 
 from tracker.errors import DatabaseUnavailableError, EmbeddedServerError, SettingsError, TrackerError
@@ -15,6 +16,7 @@ from tracker.postgres.embedded.postmaster import POLL_SECONDS, bury_dead, end_or
 from tracker.postgres.embedded.server import EmbeddedServer, expected_url
 from tracker.postgres.migrations import migrate
 from tracker.settings import Settings
+from tracker.web.telemetry.faults import find_login_fault
 
 _log = structlog.get_logger()
 
@@ -23,6 +25,9 @@ CHECK_SECONDS: Final = 0.2
 
 RETRY_SECONDS: Final = 1.0
 """The pause after a failure."""
+
+LOGIN_CHECK_SECONDS: Final = 10.0
+"""Pause between two attempts to check the login's rights, while the database does not answer."""
 
 FIRST_WAIT_SECONDS: Final = 30.0
 """Time that a first start waits for a given database that cannot be reached: it may be starting itself."""
@@ -48,6 +53,9 @@ class DatabaseKeeper:
         self.failure: TrackerError | None = None
         """Of the last attempt; None when it went well, or there has been none."""
         self._has_to_migrate = migrates
+        # The embedded server has one login, its superuser.
+        self._has_to_check_login = not self._is_embedded
+        self._login_check_at = 0.0
         self._started_at = time.monotonic()
         self._server: EmbeddedServer | None = None
         self._resting = threading.Event()
@@ -119,6 +127,20 @@ class DatabaseKeeper:
             migrate(self.url)
             self._has_to_migrate = False
         self.is_ready = True
+        if self._has_to_check_login and time.monotonic() >= self._login_check_at:
+            self._check_login()
+
+    def _check_login(self) -> None:
+        """Log a warning, once, when the login of DATABASE_URL could change the log. Tried again while the database does not answer."""
+        try:
+            fault = find_login_fault(self.url)
+        except psycopg.Error:
+            # Those that need the database log why it does not answer.
+            self._login_check_at = time.monotonic() + LOGIN_CHECK_SECONDS
+            return
+        self._has_to_check_login = False
+        if fault is not None:
+            _log.warning("login.overprivileged", fault=fault.name, reason=fault.reason)
 
     def _look_after_server(self) -> None:
         if self._server is not None and self._server.is_running:

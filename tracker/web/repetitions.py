@@ -4,22 +4,27 @@ Twilio repeats a callback a few times at most, and a replayed one adds nothing t
 and of the life of its process; the log and the projections do not depend on it.
 """
 
+from hashlib import blake2b
 from typing import Final
 
 MAX_REPETITIONS: Final = 20
 """Repetitions of one callback that are stored after the first; further ones are only counted."""
 
 MAX_CALLBACKS: Final = 65_536
-"""Callbacks that are remembered; about 5 MB."""
+"""Callbacks that are remembered; about 6 MB."""
+
+DIGEST_BYTES: Final = 16
+"""Length of a callback's digest."""
 
 
-def callback_digest(url: str, body: bytes) -> int:
-    """64 bits that stand for a callback in this process. url: in the form that was signed.
+def callback_digest(url: str, body: bytes) -> bytes:
+    """16 bytes that identify a callback: a BLAKE2b hash of its URL and body.
 
-    Python's own hash, which is SipHash under a random key of the process, at a tenth of the cost of a cryptographic one (0.1 instead
-    of 1.1 microseconds). Two of 65,536 callbacks have one digest with a probability of 1 in 10 thousand million.
+    url: in the form that was signed. Two callbacks share a digest with a probability of 2 to the power of -128, so none is dropped as
+    the repetition of another, and nobody can make such a pair. Cost: 1.7 microseconds for a body of 600 bytes.
     """
-    return hash((url, body))
+    # With the URL's length, so that URL and body cannot be divided in two ways.
+    return blake2b(b"%d %b%b" % (len(url), url.encode(), body), digest_size=DIGEST_BYTES).digest()
 
 
 class Repetitions:
@@ -27,9 +32,9 @@ class Repetitions:
 
     def __init__(self, capacity: int = MAX_CALLBACKS) -> None:
         self._capacity = capacity
-        self._stored: dict[int, int] = {}
+        self._stored: dict[bytes, int] = {}
 
-    def is_exhausted(self, digest: int) -> bool:
+    def is_exhausted(self, digest: bytes) -> bool:
         """Whether the callback and 20 repetitions of it are stored. digest: ``callback_digest``."""
         stored = self._stored.get(digest, 0)
         if stored <= MAX_REPETITIONS:
@@ -37,14 +42,14 @@ class Repetitions:
         self._renew(digest, stored)
         return True
 
-    def count(self, digest: int) -> None:
+    def count(self, digest: bytes) -> None:
         """Count one record of this callback. Call it when the record is durable."""
         self._renew(digest, self._stored.get(digest, 0) + 1)
 
     def __len__(self) -> int:
         return len(self._stored)
 
-    def _renew(self, digest: int, stored: int) -> None:
+    def _renew(self, digest: bytes, stored: int) -> None:
         self._stored.pop(digest, None)
         self._stored[digest] = stored
         if len(self._stored) > self._capacity:

@@ -64,7 +64,7 @@ class _Verified(NamedTuple):
     """A verified request."""
 
     record: Record
-    digest: int
+    digest: bytes
     """``callback_digest``."""
     client: str | None
     """IP address of the connection; None on a Unix socket."""

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import ClientException, HTTPException, NotFoundException
 
 from tracker.queries.as_of import AsOf
-from tracker.queries.cursor import Place, encode
+from tracker.queries.cursor import encode
 from tracker.queries.history import History
 from tracker.queries.history_reader import (
     INLINE_EVENTS,
@@ -20,7 +20,7 @@ from tracker.queries.history_reader import (
     off_loop,
     read_message,
 )
-from tracker.queries.message_list import Filters, NoSuchValueError, read_messages
+from tracker.queries.message_list import Filters, NoSuchValueError, place_of, read_messages
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.queries.schemas import MessageEvents, MessageState
 from tracker.settings import Settings
@@ -191,7 +191,7 @@ async def list_messages(  # one a query parameter
     except NoSuchValueError as error:
         raise ClientException(detail=str(error)) from None
     last = found[limit - 1] if len(found) > limit else None
-    return MessagePage(found[:limit], None if last is None else encode(Place(last.first_received_at, last.message_sid)))
+    return MessagePage(found[:limit], None if last is None else encode(place_of(last)))
 
 
 def api_router(settings: Settings) -> Router:

@@ -10,8 +10,8 @@ from litestar.exceptions import ClientException
 from litestar.params import FromQuery
 from litestar.response import Redirect
 
-from tracker.queries.cursor import Place, encode
-from tracker.queries.message_list import Filters, NoSuchValueError, read_messages
+from tracker.queries.cursor import encode
+from tracker.queries.message_list import Filters, NoSuchValueError, place_of, read_messages
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.queries.schemas import MessageState
 from tracker.web.api.parameters import only, read_address, read_cursor, read_error_code, read_sid, read_statuses
@@ -60,7 +60,7 @@ async def show_messages(  # one per query parameter
         raise ClientException(detail=str(error)) from None
     shown = found[:PAGE_MESSAGES]
     following = len(found) > PAGE_MESSAGES
-    last = Place(shown[-1].first_received_at, shown[-1].message_sid) if following else None
+    last = place_of(shown[-1]) if following else None
     kept = {"status": status, "had_error_code": had_error_code, "to": to, "from": sender}
     return page(
         request,

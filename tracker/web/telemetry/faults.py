@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from projections.runner import RUNNER_LOCK
 from tracker.errors import LogHeadMissingError
+from tracker.postgres.roles import Role, conninfo
 from tracker.postgres.sql_files import query
 from tracker.web.telemetry.shared_counters import WebStats
 
@@ -26,6 +27,9 @@ DATABASE_FAULTS: Final[tuple[DatabaseFaultName, ...]] = (
     "log_head_missing", "fsync_off", "log_rewound", "runner_lock_held", "login_is_superuser",
 )  # fmt: skip
 """Names of faults that are detected in the database; unknown while it does not answer."""
+
+LOGIN_CHECK_SECONDS: Final = 5.0
+"""Statement timeout of ``find_login_fault``."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -61,6 +65,15 @@ async def find_faults_of_database(connection: Connection) -> list[Fault]:
     await cursor.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK})
     found = await cursor.fetchone() or {}
     return [Fault(name, reason) for name, reason in _REASONS.items() if found.get(name)]
+
+
+def find_login_fault(database_url: str) -> Fault | None:
+    """``login_is_superuser`` of the login in this URL, on a connection of its own as the web workers open them. Raises psycopg.Error."""
+    info = conninfo(database_url, role=Role.SERVICE, application="tracker-login-check", timeout=LOGIN_CHECK_SECONDS)
+    with psycopg.connect(info, autocommit=True, row_factory=dict_row) as connection:
+        found = connection.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK}).fetchone() or {}
+    name: DatabaseFaultName = "login_is_superuser"
+    return Fault(name, _REASONS[name]) if found.get(name) else None
 
 
 def find_spool_faults(stats: WebStats) -> Iterable[Fault]:
