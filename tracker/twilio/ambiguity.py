@@ -181,8 +181,9 @@ def _hides_address(spans: "_Spans", params: Mapping[str, str], signed: str) -> b
 def _splits_status(pairs: Pairs, statuses: list[str], unknown: set[str]) -> bool:
     """Whether an unknown status may be part of a known one, or a known one with more behind it.
 
-    ``un`` before an unknown name and value that begin with ``delivered``, or before several that do together; ``deliveredN`` before ``umMedia``, or with a whole name and
-    value behind it. Names of Twilio begin with a capital letter, statuses have none. statuses: those that are not in the table.
+    ``un`` before an unknown name and value that begin with ``delivered``, or before several that do together; ``deliveredN`` before
+    ``umMedia``, or with a whole name and value behind it. Names of Twilio begin with a capital letter, statuses have none. statuses:
+    those that are not in the table.
     """
     for text in statuses:
         status = normalise(text)
