@@ -127,6 +127,12 @@ def test_what_is_no_secret_stays(key: str, capsys: pytest.CaptureFixture[str]) -
     assert written(capsys, **{key: "SM1"})[key] == "SM1"
 
 
+def test_numbers_of_refusals_are_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason whose name ends like a secret's has a count, which the line about refused callbacks shows."""
+    reasons = {"bad_signature": 12, "no_signature": 3, "unknown_host": 1}
+    assert written(capsys, reasons=reasons)["reasons"] == reasons
+
+
 @pytest.mark.parametrize(("given", "logged"), NUMBERS.items())
 def test_numbers_and_passwords_are_cut_wherever_they_stand(
     given: str, logged: str, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
+from tracker.twilio.callback import MAX_STATUS
+from tracker.twilio.form import signed_text
 from tracker.twilio.statuses import PHASES, normalise
 
 Rule = Literal[
@@ -179,8 +181,9 @@ def _hides_address(spans: "_Spans", params: Mapping[str, str], signed: str) -> b
 def _splits_status(pairs: Pairs, statuses: list[str], unknown: set[str]) -> bool:
     """Whether an unknown status may be part of a known one, or a known one with more behind it.
 
-    ``un`` before an unknown name and value that begin with ``delivered``; ``deliveredN`` before ``umMedia``, or with a whole name and
-    value behind it. Names of Twilio begin with a capital letter, statuses have none. statuses: those that are not in the table.
+    ``un`` before an unknown name and value that begin with ``delivered``, or before several that do together; ``deliveredN`` before
+    ``umMedia``, or with a whole name and value behind it. Names of Twilio begin with a capital letter, statuses have none. statuses:
+    those that are not in the table.
     """
     for text in statuses:
         status = normalise(text)
@@ -189,9 +192,19 @@ def _splits_status(pairs: Pairs, statuses: list[str], unknown: set[str]) -> bool
         rests = tuple(known[len(status) :] for known in PHASES if known.startswith(status))
         if rests and any((each + value).lower().startswith(rests) for each, value in pairs if each in unknown):
             return True
+        if rests and any(after.startswith(rests) for after in _texts_after(text, pairs)):
+            return True
         if any(text.startswith(known) and (unknown or text[len(known)].isupper()) for known in PHASES):
             return True
     return False
+
+
+def _texts_after(status: str, pairs: Pairs) -> Iterator[str]:
+    """What is signed behind a status, in small letters: the rest of it may be spread over several names and values."""
+    ordered = sorted(set(pairs))
+    for number, (name, value) in enumerate(ordered, start=1):
+        if value == status and name in {"MessageStatus", "SmsStatus"}:
+            yield signed_text(ordered[number:])[:MAX_STATUS].lower()
 
 
 def _splits_date(params: Mapping[str, str]) -> bool:
