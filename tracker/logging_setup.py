@@ -120,11 +120,14 @@ def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  
     for key, value in event.items():
         # structlog's own, for the standard library's records: objects that are removed before anything is written.
         if key not in {"_record", "_from_structlog", "exc_info"}:
-            event[key] = "[redacted]" if _is_secret(key) else _redact_value(value)
+            event[key] = "[redacted]" if _is_secret(key, value) else _redact_value(value)
     return event
 
 
-def _is_secret(key: object) -> bool:
+def _is_secret(key: object, value: object) -> bool:
+    """Whether a value is hidden for its key. A number is none: it counts, such as refusals for the reason ``bad_signature``."""
+    if isinstance(value, _PLAIN):
+        return False
     word = _LAST_WORD.search(key.lower()) if isinstance(key, str) else None
     return word is not None and (word[1] in _SECRET_KEYS or word[0] in _SECRET_KEYS)
 
@@ -135,7 +138,7 @@ def _redact_value(value: object) -> object:
         return mask(value)
     if isinstance(value, dict):
         return {
-            _redact_value(key): "[redacted]" if _is_secret(key) else _redact_value(item)
+            _redact_value(key): "[redacted]" if _is_secret(key, item) else _redact_value(item)
             for key, item in cast("dict[object, object]", value).items()
         }
     if isinstance(value, list | tuple | set | frozenset):

@@ -118,6 +118,12 @@ def test_what_is_no_secret_stays(key: str, capsys: pytest.CaptureFixture[str]) -
     assert written(capsys, **{key: "SM1"})[key] == "SM1"
 
 
+def test_counts_by_reason_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason may be called after the secret that was wrong; how often it occurred is no secret."""
+    reasons = {"bad_signature": 12, "no_signature": 1, "unknown_host": 3}
+    assert written(capsys, reasons=reasons, signature=None)["reasons"] == reasons
+
+
 @pytest.mark.parametrize(("given", "logged"), NUMBERS.items())
 def test_numbers_and_passwords_are_cut_wherever_they_stand(
     given: str, logged: str, capsys: pytest.CaptureFixture[str]
