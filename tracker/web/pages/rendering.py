@@ -20,7 +20,7 @@ from psycopg import OperationalError
 from tracker.control_characters import escape_controls
 from tracker.errors import DatabaseUnavailableError
 from tracker.queries.times import format_time
-from tracker.web.problems import AnyRequest, answer_problem, refuse
+from tracker.web.problems import AnyRequest, accounts_of, answer_problem, refuse
 
 _DIRECTORY: Final = Path(__file__).parent
 _STYLE: Final = Markup((_DIRECTORY / "page.css").read_text("utf-8"))  # noqa: S704  # a file of ours
@@ -158,7 +158,8 @@ def link_positions(sentence: str, times: dict[int, datetime]) -> Markup:
 def answer_problem_page(request: AnyRequest, error: Exception) -> Response[str]:
     """An exception handler: the problem as a page."""
     problem, headers = refuse(request, error)
-    return page(request, "problem.html", problem.status, headers, problem=problem)
+    accounts = {account: dict(request.query_params) | {"account_sid": account} for account in accounts_of(error)}
+    return page(request, "problem.html", problem.status, headers, problem=problem, accounts=accounts)
 
 
 def answer_for_browsers(request: AnyRequest, error: Exception) -> Response[Any]:
