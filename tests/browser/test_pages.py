@@ -140,3 +140,9 @@ def test_statuses_stay_on_one_line(client: TestClient[Litestar], tmp_path: Path,
     measured = measure(client.get(path, headers={"Accept": "text/html"}), tmp_path, 1280)
     assert "undelivered" in measured["statuses"] or path != f"/messages/{SID}"
     assert all(lines == 1 for status, lines in measured["statuses"].items() if len(status) < 12), measured["statuses"]
+
+
+def test_an_address_breaks_after_its_channel(client: TestClient[Litestar]) -> None:
+    """A narrow column shows the number of a WhatsApp address whole."""
+    assert "whatsapp:<wbr>+447400123456</td>" in client.get("/messages").text
+    assert "whatsapp:<wbr>+447400123456 (GB)</td>" in client.get("/").text

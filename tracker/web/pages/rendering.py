@@ -83,7 +83,7 @@ def _marked_code(text: str) -> Markup:
 
 def _breakable(text: str) -> Markup:
     """A value that a narrow column breaks after a colon or an underscore, such as after the channel of an address."""
-    return Markup(_BREAK.sub(r"\1<wbr>", escape(escape_controls(text))))  # noqa: S704  # escaped
+    return Markup(_BREAK.sub(r"\1<wbr>", str(escape(escape_controls(text)))))  # noqa: S704  # escaped
 
 
 def _visible(value: Any) -> Any:
