@@ -37,6 +37,8 @@ addEventListener("load", () => setTimeout(() => {
       && getComputedStyle(each).display != "none").map(each => each.outerHTML.slice(0, 80));
   document.documentElement.setAttribute("data-measured", JSON.stringify({
     inner: innerWidth, scroll: document.documentElement.scrollWidth, wide: wide.slice(0, 5),
+    statuses: Object.fromEntries([...document.querySelectorAll("td .status")].map(
+      each => [each.textContent, each.getClientRects().length])),
     open: [...document.querySelectorAll("details[open] .evidence")].map(each => each.id),
     font: [...document.querySelectorAll("svg.chart text")].map(each => each.getBoundingClientRect().height).filter(h => h > 0),
   }));
@@ -130,3 +132,17 @@ def test_a_link_to_an_event_opens_its_evidence(client: TestClient[Litestar], tmp
     page = client.get(f"/messages/{SID}")
     assert measure(page, tmp_path, 1280)["open"] == []
     assert measure(page, tmp_path, 1280, "#event-4")["open"] == ["event-4"]
+
+
+@pytest.mark.parametrize("path", ["/", f"/messages/{SID}", "/messages"])
+def test_statuses_stay_on_one_line(client: TestClient[Litestar], tmp_path: Path, path: str) -> None:
+    """On a desk, a table breaks no word of Twilio's statuses; longer ones break."""
+    measured = measure(client.get(path, headers={"Accept": "text/html"}), tmp_path, 1280)
+    assert "undelivered" in measured["statuses"] or path != f"/messages/{SID}"
+    assert all(lines == 1 for status, lines in measured["statuses"].items() if len(status) < 12), measured["statuses"]
+
+
+def test_an_address_breaks_after_its_channel(client: TestClient[Litestar]) -> None:
+    """A narrow column shows the number of a WhatsApp address whole."""
+    assert "whatsapp:<wbr>+447400123456</td>" in client.get("/messages").text
+    assert "whatsapp:<wbr>+447400123456 (GB)</td>" in client.get("/").text

@@ -1,6 +1,8 @@
 """Two accounts may have messages of one SID: each is asked about by its account."""
 
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -82,11 +84,13 @@ def test_each_account_has_its_own(
 
 
 def test_the_page_offers_the_accounts(client: TestClient[Litestar]) -> None:
-    """The problem page of a SID of several accounts names them."""
-    page = client.get(f"/messages/{SHARED}")
+    """The problem page of a SID of several accounts links to the message of each, as of the same moment."""
+    page = client.get(f"/messages/{SHARED}", params={"as_of": "2026-03-02T00:00:00Z"})
     assert page.status_code == 409
-    assert ACCOUNT in page.text
-    assert OTHER in page.text
+    links = [unescape(link) for link in re.findall(r'<li>[^<]*<a href="([^"]*)"', page.text)]
+    pages = [client.get(f"/messages/{SHARED}{link}").text for link in links]
+    assert ["as known at" in each for each in pages] == [True, True]
+    assert [account in each for account, each in zip(sorted([ACCOUNT, OTHER]), pages, strict=True)] == [True, True]
 
 
 def run(url: str, *arguments: str) -> Result:

@@ -93,3 +93,10 @@ def test_security_is_documented_where_there_is_a_token(client: TestClient[Litest
     endpoints = [operation for item in document["paths"].values() for operation in item.values()]
     assert len(endpoints) > len(PATHS)
     assert all(operation["security"] == [{"bearer": []}] for operation in endpoints)
+
+
+def test_people_read_it_as_a_page(client: TestClient[Litestar]) -> None:
+    """Descriptions of several lines of source are one paragraph, without escapes."""
+    page = client.get("/schema", headers={"Accept": "text/html"}).text
+    assert all(path in page for path in PATHS)
+    assert "\\u00" not in page

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from projections.registry import PROJECTIONS
 from tracker.cli import COMMANDS, cli
 
 
@@ -45,12 +46,19 @@ def test_help_says_what_is_read_and_written_and_gives_an_example(name: str) -> N
 @pytest.mark.parametrize("width", ["40", "80"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, name: str, width: str) -> None:
-    """Also a narrow one: no line is longer."""
+    """Also a narrow one: no line is longer. In a usual one the usage stands on one line."""
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setenv("TERMINAL_WIDTH", width)
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= int(width)
+    assert width == "40" or f"Usage: cli {name} [OPTIONS]" in result.stdout
+
+
+def test_the_help_of_rebuild_names_the_projections() -> None:
+    """Those that may be given, each once."""
+    text = CliRunner().invoke(cli, ["rebuild", "--help"]).stdout
+    assert all(projection.name in text for projection in PROJECTIONS)
 
 
 @pytest.mark.parametrize(("shell", "words"), [("bash", "complete -o nosort -F"), ("zsh", "#compdef tracker")])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.queries.times import InvalidTimeError, format_time, parse_time
+from tracker.queries.times import InvalidTimeError, format_time, parse_shown_time, parse_time
 
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -86,3 +86,11 @@ def test_what_is_no_time(text: str) -> None:
     """Refused with what is expected: no date alone, no local time, no other of ISO 8601's forms."""
     with pytest.raises(InvalidTimeError, match="expected an RFC 3339 time with its offset, such as"):
         parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["noon", "2026-03-01", "2026-02-29 12:00", "01.03.2026 12:00"])
+def test_a_person_is_told_of_the_short_form(text: str) -> None:
+    """Where a time as pages show it is accepted, the advice names that form, and the form is accepted."""
+    with pytest.raises(InvalidTimeError, match="or a time in UTC such as 2026-03-01 12:00:05$"):
+        parse_shown_time(text)
+    assert parse_shown_time("2026-03-01 12:00:05") == datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)

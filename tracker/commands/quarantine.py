@@ -24,7 +24,7 @@ from tracker.commands.tables.table_printing import print_table
 from tracker.control_characters import escape_controls, escape_json
 from tracker.queries.quarantine import (
     MAX_REASON,
-    REASON,
+    MEANINGS,
     EvidenceRow,
     QuarantinedCallback,
     QuarantinedEvidence,
@@ -35,6 +35,7 @@ from tracker.queries.quarantine import (
     read_quarantined,
 )
 from tracker.queries.times import InvalidTimeError, parse_shown_time
+from tracker.twilio.callback import QUARANTINE_REASONS
 
 APPLICATION = "tracker-quarantine"
 MAX_LISTED = 1000
@@ -53,7 +54,9 @@ def command() -> None:
 
 
 @command.command(name="list")
-@click.option("--reason", help="Only callbacks that were set aside for this reason, such as no_status.")
+@click.option(
+    "--reason", type=click.Choice(QUARANTINE_REASONS), help="Only callbacks that were set aside for this reason."
+)
 @click.option("--since", metavar="TIME", help="Only callbacks received then or later: RFC 3339, or a time in UTC.")
 @click.option("--until", metavar="TIME", help="Only callbacks received before.")
 @click.option("--waiting", is_flag=True, help="Only callbacks that nobody has accepted.")
@@ -68,8 +71,6 @@ def list_command(  # one per option
 
     Example: tracker quarantine list --waiting --since '2026-03-01 12:00'
     """
-    if reason is not None and REASON.fullmatch(reason) is None:
-        raise click.BadParameter("expected small letters and underscores, such as no_status.", param_hint="--reason")
     filters = QuarantineFilters(
         reason=reason,
         since=_moment("--since", since),
@@ -221,6 +222,8 @@ def _print(callback: QuarantinedEvidence) -> None:
 
 def _facts(callback: QuarantinedEvidence) -> Iterator[tuple[str, str | None]]:
     yield "quarantined", f"{callback.reason}, received {_time(callback.received_at)} UTC"
+    if callback.reason in MEANINGS:
+        yield "why", f"It {MEANINGS[callback.reason]}."
     if callback.acceptance is not None:
         yield "accepted", _already(callback)
     reading = callback.reading

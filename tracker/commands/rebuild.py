@@ -24,7 +24,9 @@ from tracker.settings import load_settings
 
 
 @click.command("rebuild")
-@click.argument("names", nargs=-1, type=click.Choice([projection.name for projection in PROJECTIONS]))
+@click.argument(
+    "names", nargs=-1, metavar="[NAME]...", type=click.Choice([projection.name for projection in PROJECTIONS])
+)
 @click.option("--check", is_flag=True, help="Compare only: the live tables stay. Exit code 1: there are differences.")
 @click.option("--restart", is_flag=True, help="Begin anew instead of where an interrupted rebuild stopped.")
 @click.option(
@@ -36,8 +38,8 @@ from tracker.settings import load_settings
 def command(names: tuple[str, ...], check: bool, restart: bool, processes: int | None, as_json: bool) -> None:
     """Compute projections again from the log, beside the live ones, compare, and switch.
 
-    All of them, or those that are named. Callbacks are received and projections kept meanwhile. A rebuild that was
-    interrupted goes on where it stopped.
+    NAME is message_state, metric_counters or delivery_stats; without one, all are rebuilt. Callbacks are received and
+    projections kept meanwhile. A rebuild that was interrupted goes on where it stopped.
 
     Reads the events, as the user who owns the tables. Writes new tables beside the live ones, then swaps them; with
     --check, it writes nothing that stays.

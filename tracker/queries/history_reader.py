@@ -59,6 +59,11 @@ class NothingKnownError(Exception):
 class SeveralAccountsError(Exception):
     """Several accounts have a message of this SID. The text names them and says what to do."""
 
+    def __init__(self, message_sid: str, accounts: list[str]) -> None:
+        """accounts: at most MAX_ACCOUNTS."""
+        super().__init__(_name_accounts(message_sid, accounts))
+        self.accounts = sorted(accounts)
+
 
 async def read_message(
     ask: Ask,
@@ -109,7 +114,7 @@ async def _fold(
             break
         position = rows[-1][0]
     if account_sid is None and len(accounts) > 1:
-        raise SeveralAccountsError(_name_accounts(message_sid, list(accounts)))
+        raise SeveralAccountsError(message_sid, list(accounts))
     return fold
 
 

@@ -26,9 +26,15 @@ _LISTED_BODY: Final = 4096
 _KEY_ACCOUNT: Final = re.compile(r"(AC[0-9a-fA-F]{32})/.*", re.ASCII | re.IGNORECASE)
 _ACCOUNT: Final = re.compile(r"AC[0-9a-f]{32}", re.IGNORECASE)
 
-
-REASON: Final = re.compile("[a-z_]{1,64}", re.ASCII)
-"""Shape of the reason why a callback was set aside."""
+MEANINGS: Final[dict[str, str]] = {
+    "no_message_sid": "names no message",
+    "invalid_message_sid": "names a message by what is no SID",
+    "no_status": "names no status",
+    "invalid_status": "has a status that cannot be one",
+    "ambiguous": "can be read in more than one way under the same signature",
+    "opt_out": "is an Advanced Opt-Out notice",
+}
+"""What each reason says of a callback."""
 
 
 class Waiting(NamedTuple):

@@ -54,7 +54,10 @@ def parse_shown_time(text: str) -> datetime:
     Raises InvalidTimeError.
     """
     shown = _UTC_SHOWN.fullmatch(text.strip())
-    return parse_time(text) if shown is None else parse_time(f"{shown[1]}T{shown[2]}{shown[3] or ':00'}Z")
+    try:
+        return parse_time(text) if shown is None else parse_time(f"{shown[1]}T{shown[2]}{shown[3] or ':00'}Z")
+    except InvalidTimeError as error:
+        raise InvalidTimeError(f"{error}, or a time in UTC such as 2026-03-01 12:00:05") from None
 
 
 def format_time(moment: datetime) -> str:

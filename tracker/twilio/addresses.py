@@ -24,7 +24,7 @@ _PUNCTUATION: Final = re.compile("[\\s()./\u00a0\u2010-\u2015\u2060\u00ad-]+")
 _NUMBER: Final = re.compile(r"\+[0-9]{4,}")
 _SHORT_CODE: Final = re.compile(r"[0-9]{3,8}")
 _DIGITS: Final = re.compile(r"[0-9]+")
-_INTERNATIONAL: Final = re.compile(r"(?:00|011)(?=[1-9][0-9]{6})")
+_INTERNATIONAL: Final = re.compile(r"^(?:00|011)(?=[1-9][0-9]{6})")
 """Dialled before the country code, in most countries and in North America."""
 
 _TRUNK_ZERO: Final = re.compile(r"\(\s*0\s*\)")
@@ -75,7 +75,7 @@ def _spellings(text: str, *, prefixed: bool, sender: bool) -> tuple[list[str], s
         return [plain], None
     if _DIGITS.fullmatch(plain):
         return [plain, f"+{plain}"], (
-            f"{plain} has no country code that can be told; write it with a plus, such as +15558675310"
+            f"{plain} has no country code, or no plus before it; write it such as +15558675310"
         )
     if prefixed or (sender and _SENDER_NAME.fullmatch(text) and _digits(text) < _MANY_DIGITS):
         return [text], None

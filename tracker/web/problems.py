@@ -66,6 +66,16 @@ def answer_problem(request: AnyRequest, error: Exception) -> Response[Problem]:
     )
 
 
+ACCOUNTS: Final = "accounts"
+"""Key of the accounts, one of which must be named, in the ``extra`` of a problem."""
+
+
+def accounts_of(error: Exception) -> list[str]:
+    """The accounts among which a request must choose; empty for other problems."""
+    extra = error.extra if isinstance(error, HTTPException) else None
+    return cast("dict[str, list[str]]", extra).get(ACCOUNTS, []) if isinstance(extra, dict) else []
+
+
 def _problem(status: int, detail: str) -> Problem:
     return Problem("about:blank", HTTPStatus(status).phrase, status, detail)
 

@@ -68,7 +68,7 @@ from tracker.web.api.parameters import (
     read_sid,
     read_statuses,
 )
-from tracker.web.problems import documented
+from tracker.web.problems import ACCOUNTS, documented
 from tracker.web.safe_json import SafeJsonResponse
 
 
@@ -208,7 +208,7 @@ def api_router(settings: Settings) -> Router:
 async def find_history(
     pool: Pool, sid: str, account_sid: str | None, as_of: AsOf | None, *, after: int = 0, limit: int = PAGE_EVENTS
 ) -> History:
-    """A message's state and a page of its history. Raises HTTPException 404 and 409, and as ``ask`` does."""
+    """A message's state and a page of its history. Raises HTTPException 404 and 409, and as ``ask`` does; 409 carries ``ACCOUNTS``."""
 
     def ask_pool(question: Callable[[Connection], Awaitable[Answer]]) -> Awaitable[Answer]:
         return ask(pool, question)
@@ -218,7 +218,7 @@ async def find_history(
     except NothingKnownError as error:
         raise NotFoundException(detail=str(error)) from None
     except SeveralAccountsError as error:
-        raise HTTPException(status_code=409, detail=str(error)) from None
+        raise HTTPException(status_code=409, detail=str(error), extra={ACCOUNTS: error.accounts}) from None
 
 
 async def build(history: History, make: Callable[[], Answer]) -> Answer:

@@ -16,7 +16,6 @@ from litestar.params import PathParameter
 
 from tracker.queries.history_reader import off_loop
 from tracker.queries.quarantine import (
-    REASON,
     EvidenceRow,
     Place,
     QuarantinedCallback,
@@ -29,9 +28,10 @@ from tracker.queries.quarantine import (
 from tracker.queries.reads import Connection, Pool, ask
 from tracker.queries.times import parse_time
 from tracker.settings import Settings
+from tracker.twilio.callback import QUARANTINE_REASONS
 from tracker.web.access.tokens import token_guards
 from tracker.web.api.message_parameters import DEFAULT_LIMIT, Limit, moment, optional
-from tracker.web.api.parameters import only, read_flag, read_range
+from tracker.web.api.parameters import only, read_choice, read_flag, read_range
 from tracker.web.problems import documented
 from tracker.web.safe_json import SafeJsonResponse
 
@@ -47,7 +47,7 @@ QuarantineId = Annotated[
 ]
 ReasonText = Annotated[
     str | None,
-    optional("Only callbacks that were set aside for this reason.", "no_status", pattern=f"^{REASON.pattern}$"),
+    optional("Only callbacks that were set aside for this reason.", "no_status", enum=list(QUARANTINE_REASONS)),
 ]
 SinceText = Annotated[str | None, moment("Only callbacks that reached us then or later.", "2026-03-01T00:00:00Z")]
 UntilText = Annotated[str | None, moment("Only callbacks that reached us before.", "2026-04-01T00:00:00Z")]
@@ -123,10 +123,13 @@ def read_filters(
     parse: Callable[[str], datetime] = parse_time,
 ) -> QuarantineFilters:
     """The filters in the parameters. parse: reads a time. Raises ClientException."""
-    if reason is not None and REASON.fullmatch(reason) is None:
-        raise ClientException(detail="reason: expected small letters and underscores, such as no_message_sid.")
     first, end = read_range(since, until, parse)
-    return QuarantineFilters(reason=reason, since=first, until=end, accepted=read_flag("accepted", accepted))
+    return QuarantineFilters(
+        reason=read_choice("reason", reason, QUARANTINE_REASONS),
+        since=first,
+        until=end,
+        accepted=read_flag("accepted", accepted),
+    )
 
 
 async def find_quarantined(pool: Pool, filters: QuarantineFilters, cursor: str | None, limit: int) -> QuarantinePage:

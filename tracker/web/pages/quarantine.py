@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.params import FromPath, FromQuery
 
+from tracker.queries.quarantine import MEANINGS
 from tracker.queries.reads import Pool
 from tracker.queries.times import parse_shown_time
 from tracker.web.api.parameters import only
@@ -14,16 +15,6 @@ from tracker.web.api.quarantine import find_callback, find_quarantined, read_fil
 from tracker.web.pages.rendering import page
 
 PAGE_CALLBACKS = 50
-
-MEANINGS = {
-    "no_message_sid": "names no message",
-    "invalid_message_sid": "names a message by what is no SID",
-    "no_status": "names no status",
-    "invalid_status": "has a status that cannot be one",
-    "ambiguous": "can be read in more than one way under the same signature",
-    "opt_out": "is an Advanced Opt-Out notice",
-}
-"""What each reason says of a callback."""
 
 
 @get(

@@ -14,13 +14,13 @@ from litestar import Response
 from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from psycopg import OperationalError
 
 from tracker.control_characters import escape_controls
 from tracker.errors import DatabaseUnavailableError
 from tracker.queries.times import format_time
-from tracker.web.problems import AnyRequest, answer_problem, refuse
+from tracker.web.problems import AnyRequest, accounts_of, answer_problem, refuse
 
 _DIRECTORY: Final = Path(__file__).parent
 _STYLE: Final = Markup((_DIRECTORY / "page.css").read_text("utf-8"))  # noqa: S704  # a file of ours
@@ -38,6 +38,8 @@ HEADERS: Final = {
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+
+_BREAK: Final = re.compile("([:_])")
 
 
 def _readable_time(moment: datetime) -> Markup:
@@ -71,12 +73,17 @@ def _count(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def _marked_code(text: str) -> Markup:
-    """A description of the API document, with what stands between backticks as code."""
-    parts = escape_controls(text).split("`")
+    """A description of the API document on one line, with what stands between backticks as code."""
+    parts = escape_controls(" ".join(text.split())).split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if index % 2 else Markup("{}").format(part)
         for index, part in enumerate(parts)
     )
+
+
+def _breakable(text: str) -> Markup:
+    """A value that a narrow column breaks after a colon or an underscore, such as after the channel of an address."""
+    return Markup(_BREAK.sub(r"\1<wbr>", str(escape(escape_controls(text)))))  # noqa: S704  # escaped
 
 
 def _visible(value: Any) -> Any:
@@ -101,6 +108,7 @@ _filters: Final[dict[str, Callable[..., Any]]] = {
     "age": _age,
     "counted": _count,
     "marked_code": _marked_code,
+    "breakable": _breakable,
 }
 cast("dict[str, Callable[..., Any]]", _environment.filters).update(_filters)
 
@@ -150,7 +158,8 @@ def link_positions(sentence: str, times: dict[int, datetime]) -> Markup:
 def answer_problem_page(request: AnyRequest, error: Exception) -> Response[str]:
     """An exception handler: the problem as a page."""
     problem, headers = refuse(request, error)
-    return page(request, "problem.html", problem.status, headers, problem=problem)
+    accounts = {account: dict(request.query_params) | {"account_sid": account} for account in accounts_of(error)}
+    return page(request, "problem.html", problem.status, headers, problem=problem, accounts=accounts)
 
 
 def answer_for_browsers(request: AnyRequest, error: Exception) -> Response[Any]:
