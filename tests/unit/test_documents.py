@@ -148,6 +148,18 @@ def test_every_record_is_in_the_index() -> None:
         assert f"| [{path.name[:4]}]({path.name}) | {title} |" in index
 
 
+def test_records_and_code_name_each_other() -> None:
+    """A record that the code names exists, and each record is named by the code that it explains."""
+    records = {path.name for path in (ROOT / "docs" / "adr").glob("[0-9]*.md")}
+    named = {
+        name
+        for folder in ("tracker", "projections", "grafana")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"docs/adr/([\w-]+\.md)", path.read_text("utf-8"))
+    }
+    assert named == records
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_exists(document: str) -> None:
     """A `make` command that a document names is a target of the Makefile."""
