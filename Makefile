@@ -1,7 +1,7 @@
 # The project's commands. `make run` needs nothing but Python 3.11 or newer, make and pip. `make test` names the other programs that it
 # could use, and skips the tests that need them.
 .DEFAULT_GOAL := help
-.PHONY: help run test violence check bench lock clean python
+.PHONY: help run test chaos violence check map bench lock sbom licences clean python
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,8 +19,10 @@ run: .venv/installed ## Serve: webhook, API, pages, metrics, projector, with a P
 test: .venv/installed-dev ## Run all tests (PYTEST_ARGS="-k webhook" for some)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-violence: .venv/installed-dev ## Proof by violence, ROUNDS=10 times in a row, each with a seed of its own (SEED=… for the first)
+chaos: .venv/installed-dev ## Kill and cut off processes under load, ROUNDS=10 times, each with a seed of its own (SEED=… for the first)
 	$(BIN)/python -m tests.durability --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) -- $(PYTEST_ARGS)
+
+violence: chaos ## The earlier name of chaos
 
 check: .venv/installed-dev ## Lint, strict types, import contracts, SQL lint
 	$(BIN)/ruff check .
@@ -29,12 +31,21 @@ check: .venv/installed-dev ## Lint, strict types, import contracts, SQL lint
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --processes 2 sql
 
+map: .venv/installed-dev ## Write the map of imports into docs/ARCHITECTURE.md
+	$(BIN)/python -m tests.import_map
+
 bench: .venv/installed-dev ## Compare with a raw route, an ordinary handler and the usual way; needs wrk
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 lock: ## Pin the dependencies anew; needs pip-tools
 	$(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build -o requirements.lock pyproject.toml
 	$(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build --extra dev -o requirements-dev.lock pyproject.toml
+
+sbom: .venv/installed-dev ## Write sbom.json (CycloneDX): every pinned package of the program, with its hashes
+	$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file sbom.json requirements.lock
+
+licences: .venv/installed-dev ## List the licence of every package of the program; exit code 1 if one is not permitted
+	$(BIN)/python -m tests.licences
 
 clean: ## Remove the environment and what tools left; the data in .tracker stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache

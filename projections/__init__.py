@@ -1,1 +1,1 @@
-"""What is derived from the log: one module a projection, and the runner that keeps them."""
+"""Projections: tables derived from the log, one module per projection, and the runner that keeps them up to date."""

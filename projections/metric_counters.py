@@ -1,6 +1,7 @@
 """The projection ``metric_counters``: the counters that ``/metrics`` shows of messages, as rows.
 
-A row is a series. Each batch adds what it counts, in the transaction that moves the checkpoint. What the series count:
+A row is a series. Each batch adds to the rows in the transaction that moves the checkpoint (docs/adr/0005-counters-as-rows.md).
+The series count:
 
 * ``twilio_messages_{sent,delivered,undelivered,failed,read}_total`` {channel, country}: messages first said to be so, each once;
   read counts as delivered where that was not said before. The labels are the message's, as it is known at that event.

@@ -1,1 +1,1 @@
-"""Takes facts about Twilio messages in, keeps them, answers questions about them."""
+"""Receives Twilio's status callbacks, stores them in an immutable log, and answers questions about messages (docs/ARCHITECTURE.md)."""

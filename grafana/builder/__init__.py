@@ -1,4 +1,4 @@
-"""The four dashboards, written as Python and kept as JSON in ``grafana/dashboards/``.
+"""Builds the four dashboards in ``grafana/dashboards/`` from Python (docs/adr/0008-dashboards-from-python.md).
 
 A dashboard is a list of rows, a row is a title and its panels, a panel is what it answers and the queries that answer
 it::

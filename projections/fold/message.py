@@ -1,7 +1,7 @@
-"""The fold: from the events of one message to its state. The one definition of it.
+"""The fold: from the events of one message to its state. The one definition of it (docs/adr/0009-state-of-a-set.md).
 
 The live projector, the rebuild, as-of answers and the explanation on a message's page all call ``apply_event``. Folding the same events
-in any order, or some of them again, gives the same state. Only the effects, which say what each event did *when it came*, depend on
+in any order, or some of them again, gives the same state. Only the effects, which describe what each event did *when it came*, depend on
 the order.
 """
 

@@ -1,9 +1,9 @@
-"""Rebuilds projections from the log, beside the live ones, and puts them in their place.
+"""Rebuilds projections from the log next to the live tables, compares, then swaps (docs/adr/0006-rebuild-beside-live.md).
 
 The new tables have the same names in the schema ``rebuild``, where the search path of our sessions finds them first. They are filled
-up to where the live projection stands, which goes on meanwhile. Then, for one projection after the other, both are compared in one
-snapshot, in which they stand at the same position; nobody waits for that. Last, a transaction keeps the projector out, takes in what
-came since, and switches. What was filled is kept when the process dies, and the next rebuild goes on from there.
+up to the position of the live projection. Then each projection is compared in one snapshot, in which both stand at the same
+position; nobody waits for that. Last, a transaction locks the projector out, applies what came since, and swaps. The filled
+tables survive the death of the process, and the next rebuild resumes there.
 """
 
 import time

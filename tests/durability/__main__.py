@@ -1,4 +1,4 @@
-"""``python -m tests.durability``: proof by violence, again and again, each time with another seed, until it fails or is done."""
+"""``python -m tests.durability``, or ``make chaos``: runs the durability tests in rounds, each with another seed, until one fails."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Fixtures for proof by violence."""
+"""Fixtures of the durability tests."""
 
 from tests.durability.chance import rng
 from tests.durability.figures import figures

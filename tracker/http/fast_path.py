@@ -1,9 +1,8 @@
 """Whole requests, answered without a task, a router and a response to be put together.
 
-An ASGI application begins before the body has come, so each request needs a task that waits for it, and Litestar's router and exception
-handling around that; then uvicorn puts the head of an answer together that is always the same, and hands head and body to the kernel one
-after the other. For the one path that is asked ten thousand times a second this is half of what a request costs. Here a short POST is
-waited for by its connection, which has to keep what it received anyway, and then given to a function that answers when it will.
+An ASGI application needs a task, a router and a response object per request, which is half of what a callback costs
+(docs/adr/0003-group-commit-and-fast-path.md). Here the connection collects the body of a short POST and passes the whole request to a
+function that answers later.
 
 Everything that is not the usual case is the application's, which has a route for the path too: other methods, bodies that are long or of
 unknown length, clients that want to be told to continue or that do not read their answers.

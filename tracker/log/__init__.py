@@ -1,15 +1,14 @@
-"""The log: every fact about a message as it reached us, numbered in the order the database took it, never changed.
+"""The log: events as they were received, at dense positions in commit order, never changed (docs/adr/0001-dense-positions.md).
 
-The way in: ``Appender`` gathers events that are waiting together and gives them to ``EventStore``, which appends a batch in one
-transaction and one round trip. An event counts as taken only when that transaction has committed.
+Append: ``appender`` groups waiting events into batches, ``failover`` chooses where a batch goes, ``event_store`` appends it in one
+transaction and one round trip. An event is acknowledged when that transaction has committed. No message broker stands in front
+(docs/adr/0010-no-message-broker.md).
 
-The way in without the database: ``Failover`` stands between the two. A batch that the database does not take, or does not answer in
-time, goes into a ``Journal``, a SQLite file (``Spool``) on the local disk, with one fsync; from then on batches go there at once, and
-an event counts as taken when it is there. ``Drain`` looks for the database, appends what is in the journal when it is back, and so
-ends the failover. Everything may be appended twice, because an event is stored once: what was in doubt is never asked about, but
-appended again.
+Overflow and outages: while the circuit breaker (``circuit_breaker``) is open, batches go to the ``spool`` on the local disk, with one
+fsync each, and an event is acknowledged when it is there. The drain appends spooled records when the database is back. A batch whose
+commit is in doubt is appended again: an event is stored once, by its ``event_id``.
 
-The way out: ``reader`` returns events by position. A reader may assume that positions are 1, 2, 3 … without gaps and that what
-it has read stays as it is. It takes only the contiguous prefix after its checkpoint: should a gap ever show (as on a sharded
-PostgreSQL, where the rows of one append may become visible at different moments), a gap means *wait*, never *skip*.
+Read: positions are 1, 2, 3 … without gaps, and an event that was read never changes. A reader applies the contiguous prefix after its
+checkpoint. A gap, as on a sharded PostgreSQL where the rows of one append may become visible at different moments, means *wait*,
+never *skip*.
 """

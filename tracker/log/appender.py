@@ -1,7 +1,7 @@
 """Group commit: events that are waiting together are appended in one transaction.
 
-While one batch is on its way to the database the next one gathers, so the busier the receiver, the larger its batches, and no
-event waits for a timer. What waits is bounded: when a slow database lets the queue grow, what has waited too long goes to the spool.
+While one batch is at the database, the next one gathers, so no event waits for a timer (docs/adr/0003-group-commit-and-fast-path.md).
+The queue is bounded: events that wait too long in a full queue go to the spool.
 
 What is spooled is in order of arrival: before anything that waits goes there, the batch that is at the database goes too. It may be
 kept twice then, which is the same as once.

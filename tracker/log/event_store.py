@@ -1,4 +1,7 @@
-"""The log in PostgreSQL: one connection that appends batches."""
+"""The log in PostgreSQL: one connection that appends batches.
+
+A batch is one transaction and one round trip, and gets dense positions (docs/adr/0001-dense-positions.md).
+"""
 
 import asyncio
 from collections.abc import Sequence

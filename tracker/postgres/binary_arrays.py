@@ -1,7 +1,7 @@
 """Columns of a batch as PostgreSQL's binary arrays.
 
-psycopg adapts a Python list one element at a time in Python; a batch has seventeen columns, and this is the hottest line of the
-receiver, so the wire format is written directly. Format: number of dimensions, whether there are NULLs, element type, length,
+psycopg adapts a Python list one element at a time in Python; a batch has eighteen columns, so the wire format is written
+directly (docs/adr/0004-binary-arrays.md). Format: number of dimensions, whether there are NULLs, element type, length,
 lower bound, then each element behind its length, -1 for NULL (PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv).
 """
 

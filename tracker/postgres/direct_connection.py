@@ -1,8 +1,8 @@
 """A connection for the few statements that are executed thousands of times: prepared, with parameters that are packed already.
 
-psycopg's cursors find out, at each execution, how the statement is written, how each parameter is adapted, and whether it is worth
-preparing. That costs a fifth of a millisecond, for every batch of events, on the web worker's core. This does what is left, with
-psycopg's wrapper of libpq (https://www.psycopg.org/psycopg3/docs/api/pq.html) and as libpq's manual says
+psycopg's cursors determine, at each execution, how the statement is written, how each parameter is adapted, and whether it is
+worth preparing. That costs a fifth of a millisecond per batch (docs/adr/0004-binary-arrays.md). This module does the rest, with
+psycopg's wrapper of libpq (https://www.psycopg.org/psycopg3/docs/api/pq.html), as libpq's manual describes it
 (https://www.postgresql.org/docs/current/libpq-async.html).
 """
 

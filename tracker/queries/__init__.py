@@ -1,1 +1,1 @@
-"""The read side: what API, pages and commands ask the log and the projections. Nothing here writes, but the notes of people."""
+"""The read side: queries over the log and the projections for API, pages and commands. Only annotations and acceptances are written."""

@@ -1,1 +1,1 @@
-"""The parent process of ``tracker serve``: its children, and the thread that keeps the database running."""
+"""The parent process of ``tracker serve``: its children, and the thread that migrates and supervises the database."""

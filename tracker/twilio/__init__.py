@@ -1,1 +1,1 @@
-"""What is Twilio's: signatures, callback parameters, statuses, error codes. Nothing here touches a network or a database."""
+"""Twilio's formats: signatures, callback parameters, statuses, error codes, numbers. Pure: no network, no database."""

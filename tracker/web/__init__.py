@@ -1,1 +1,1 @@
-"""HTTP: the webhook that takes callbacks, and the API, pages, metrics and health checks that answer questions."""
+"""The application of a web worker: the webhook that receives callbacks, and API, pages, metrics and health checks."""

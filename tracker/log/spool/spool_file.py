@@ -1,11 +1,11 @@
-"""The spool: what was received while the database did not take it, in one SQLite file on the local disk.
+"""The spool: one SQLite file on the local disk for what arrives while the database is away (docs/adr/0002-spool-in-sqlite.md).
 
 Every call that writes has reached the disk when it returns: SQLite in WAL mode with ``synchronous=FULL`` ends a transaction with one
 fsync (https://www.sqlite.org/pragma.html#pragma_synchronous). After a power cut the file holds every batch that was written, whole,
 and perhaps one that was not acknowledged.
 
-What was acknowledged is also counted in a mark beside the file (``spool_mark``): a file, or a write-ahead log, that has lost some of it is
-found out when it is opened.
+Acknowledged records are also counted in a mark beside the file (``tracker.log.spool.mark``): a file or a write-ahead log that has lost
+some of them is detected when it is opened.
 
 The file belongs to one process, which holds its lock, and its methods are for one thread, because they block.
 """

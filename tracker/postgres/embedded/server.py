@@ -1,6 +1,7 @@
-"""A real PostgreSQL 18 from a wheel, kept under the data directory, for ``make run`` and for tests without Docker.
+"""A real PostgreSQL 18 from a wheel, for ``make run`` and for tests without Docker (docs/adr/0007-embedded-postgresql.md).
 
-What a SIGKILL left behind is cleared, every wait is bounded, and the server is stopped when told to rather than at exit.
+Its files are under the data directory. The start clears what a SIGKILL left behind, every wait is bounded, and the server is stopped
+on request rather than at exit.
 """
 
 import contextlib

@@ -1,1 +1,1 @@
-"""Who may use API, pages and metrics."""
+"""Access to API, pages and metrics: tokens, and requests of this machine itself."""

@@ -1,1 +1,1 @@
-"""Pages for people, drawn on the server: no scripts, and nothing from elsewhere."""
+"""Pages rendered on the server, without scripts and without content from other sites."""
