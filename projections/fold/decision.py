@@ -48,10 +48,18 @@ def decide(summary: Summary, not_before: datetime | None = None) -> Decision:
     foremost = max(summary.statuses.values(), key=_rank)
     if foremost.overall.fact.phase != OUTCOME_PHASE:
         return _decision(foremost.overall, foremost.overall)
+    reported = [
+        reports for reports in summary.statuses.values() if reports.overall.fact.phase == OUTCOME_PHASE
+    ]
+    if len(reported) == 1 and not_before is None and not any(date.ahead for date in summary.dates.values()):
+        # Nearly every message: _Outcome would find the same in three times the time.
+        dated = foremost.dated
+        if dated is None:
+            return _decision(foremost.overall, foremost.overall, counts_twin=foremost.overall.fact.done_at is not None)
+        return _decision(dated, foremost.overall, counts_twin=dated.fact.done_at in summary.dates)
     outcomes = {
-        name: _Outcome(reports, name, summary, not_before)
-        for name, reports in summary.statuses.items()
-        if reports.overall.fact.phase == OUTCOME_PHASE
+        reports.overall.fact.status: _Outcome(reports, reports.overall.fact.status, summary, not_before)
+        for reports in reported
     }
     if len(outcomes) == 1:
         return outcomes[foremost.overall.fact.status].decide()
