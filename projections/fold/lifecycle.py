@@ -99,9 +99,7 @@ class Step:
         self.confirms = fact.identity == now.fact.identity and not self.decides
         """Whether it decides now, and did before."""
         self.joins_outcomes = (
-            was is not None
-            and fact.phase == OUTCOME_PHASE == was.fact.phase
-            and fact.identity != was.fact.identity
+            was is not None and fact.phase == OUTCOME_PHASE == was.fact.phase and fact.identity != was.fact.identity
         )
         """Whether this fact is the second one about an outcome or a later one, so that the first event in the log of several facts may
         be the deciding one."""

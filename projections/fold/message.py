@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from projections.fold.decision import Decision, credible_date
-from projections.fold.lifecycle import EFFECT_BITS, Standing, Step, beginning, kind_between
+from projections.fold.lifecycle import Standing, Step, beginning, kind_between
 from projections.fold.status_report import Fact, fact_of
 from tracker.twilio.country import country_of
 from tracker.twilio.done_date import MAX_BEFORE

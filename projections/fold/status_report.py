@@ -46,9 +46,9 @@ class Fact:
         """Empty when none was given."""
         self.error_message = error_message
         """Twilio's text about the failure; empty when none was given."""
-        self.phase = PHASES.get(status, UNKNOWN_PHASE)
-        self.rank = (self.phase, OUTCOMES.get(status, 0), status)
+        self.rank = _rank_of(status)
         """How statuses compare, apart from superseded outcomes."""
+        self.phase = self.rank[0]
         self.done_at = done_at if self.phase == OUTCOME_PHASE else None
         """The carrier date, read as UTC. None when there was none that can be parsed, and of a status that is no outcome: Twilio sends
         dates with outcomes, and only these are compared by date."""
@@ -57,7 +57,7 @@ class Fact:
         self.identity = self._identity(is_ahead=self.is_ahead)
         self.detail: Detail = (
             error_code != "",
-            code_number(error_code),
+            code_number(error_code) if error_code else -1,
             error_code,
             error_message != "",
             error_message,
@@ -96,6 +96,11 @@ def fact_of(
     if stated.ahead_before is None or received_at >= stated.ahead_before:
         return stated.fact
     return stated.ahead
+
+
+@lru_cache(maxsize=1024)
+def _rank_of(status: str) -> tuple[int, int, str]:
+    return (PHASES.get(status, UNKNOWN_PHASE), OUTCOMES.get(status, 0), status)
 
 
 def code_number(error_code: str) -> int:

@@ -68,7 +68,7 @@ class DateReports(NamedTuple):
 class Summary:
     """See the module. Never changed; ``add`` returns another one."""
 
-    __slots__ = ("codes", "dates", "earliest", "has_more_codes", "statuses")
+    __slots__ = ("codes", "dates", "earliest", "has_ahead", "has_more_codes", "statuses")
 
     def __init__(
         self,
@@ -85,8 +85,13 @@ class Summary:
         """The smallest error codes: by number, then those that are no numbers, by text."""
         self.has_more_codes = has_more_codes
         # A date that is not remembered is greater than all that are.
-        self.earliest = min(dates, default=None)
+        self.earliest = min(dates) if dates else None
         """The earliest date that was stated; None when there was none."""
+        self.has_ahead = False
+        """Whether some date is stated by an event of which it is ahead."""
+        for reports in dates.values():
+            if reports.ahead:
+                self.has_ahead = True
 
     def add(self, fact: Fact) -> "Summary":
         """Returns the summary of these facts and one more; this object when that is no other."""

@@ -35,7 +35,9 @@ def parse_done_date(raw: str | None) -> datetime | None:
     """
     parsed = _parse(raw)
     try:
-        return None if parsed is None else (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+        if parsed is None:
+            return None
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except OverflowError:
         return None
 
@@ -89,8 +91,7 @@ def _parse(raw: str | None) -> datetime | None:
         return None
     try:
         if _CALLBACK.fullmatch(raw):
-            year, month, day, hour, minute = (int(raw[start : start + 2]) for start in range(0, 10, 2))
-            return datetime(2000 + year, month, day, hour, minute)  # noqa: DTZ001  # carriers name no zone
+            return datetime.fromisoformat(f"20{raw[:2]}-{raw[2:4]}-{raw[4:6]}T{raw[6:8]}:{raw[8:]}")
         match = _ISO_8601.fullmatch(raw)
         if match is None:
             return None
