@@ -55,7 +55,7 @@ def _columns(messages: Sequence[Message]) -> dict[str, PackedArray]:
         "delivered_ats": pack_datetimes([message.delivered_at for message in messages]),
         "last_positions": pack_int8([message.last_position for message in messages]),
         "conflicts": pack_bool([message.standing.has_conflict for message in messages]),
-        "error_codes_seen": pack_few([_array(summary.codes) for summary in summaries]),
+        "error_codes_seen": pack_few([_array(summary.codes) if summary.codes else "{}" for summary in summaries]),
         "error_codes_truncated": pack_bool([summary.has_more_codes for summary in summaries]),
         "error_messages": pack_few([decision.error_message for decision in decisions]),
         "effects_seen": pack_int8([message.effects_seen for message in messages]),

@@ -45,13 +45,21 @@ class Decision(NamedTuple):
 
 def decide(summary: Summary, not_before: datetime | None = None) -> Decision:
     """Decides. summary: of at least one fact. not_before: the lower bound of credible dates; None when every date lies above it."""
-    foremost = max(summary.statuses.values(), key=_rank)
-    if foremost.overall.fact.phase != OUTCOME_PHASE:
-        return _decision(foremost.overall, foremost.overall)
+    everything = summary.statuses.values()
+    foremost = next(iter(everything)) if len(everything) == 1 else max(everything, key=_rank)
+    overall = foremost.overall
+    if overall.fact.phase != OUTCOME_PHASE:
+        return _decision(overall, overall)
+    reported = [reports for reports in everything if reports.overall.fact.phase == OUTCOME_PHASE]
+    if len(reported) == 1 and not_before is None and not summary.has_ahead:
+        # Nearly every message: _Outcome would find the same in three times the time.
+        dated = foremost.dated
+        if dated is None:
+            return _decision(overall, overall, counts_twin=overall.fact.done_at is not None)
+        return _decision(dated, overall, counts_twin=dated.fact.done_at in summary.dates)
     outcomes = {
-        name: _Outcome(reports, name, summary, not_before)
-        for name, reports in summary.statuses.items()
-        if reports.overall.fact.phase == OUTCOME_PHASE
+        reports.overall.fact.status: _Outcome(reports, reports.overall.fact.status, summary, not_before)
+        for reports in reported
     }
     if len(outcomes) == 1:
         return outcomes[foremost.overall.fact.status].decide()

@@ -12,11 +12,15 @@ from typing import Final, Literal
 from projections.fold.decision import Decision, decide
 from projections.fold.status_report import Fact
 from projections.fold.summary import EMPTY, Summary
-from tracker.twilio.statuses import FINAL, UNKNOWN_PHASE
+from tracker.twilio.done_date import latest_start
+from tracker.twilio.statuses import FINAL, OUTCOME_PHASE, UNKNOWN_PHASE
 
 Effect = Literal["decided", "late", "duplicate", "corrected", "unknown"]
 """What an event did when it came. decided: the state is now what it says. corrected: the same, and a final outcome was changed by
 it. late: it adds to what is remembered and does not decide. duplicate: it adds nothing. unknown: its status is none that we know."""
+
+EFFECT_BITS: Final[dict[Effect, int]] = {"decided": 1, "late": 2, "duplicate": 4, "corrected": 8, "unknown": 16}
+"""The bit of each effect in ``Message.effects_seen``."""
 
 MAX_STEPS: Final = 20_000
 """Steps that are remembered, under a kilobyte each; done dates make ever new ones."""
@@ -63,33 +67,59 @@ kind_of = lru_cache(maxsize=MAX_KINDS)(Kind)
 """The one of its sort."""
 
 
+def has_conflict(summary: Summary) -> bool:
+    """Whether two different outcomes were reported. Reading confirms a delivery."""
+    outcome = None
+    for status in summary.statuses:
+        if status in FINAL:
+            reported = "delivered" if status == "read" else status
+            if outcome is not None and outcome != reported:
+                return True
+            outcome = reported
+    return False
+
+
 class Step:
-    """What a fact does to a standing."""
+    """What a fact does to a standing, as long as every date of the message lies above the lower bound of credible dates."""
 
-    __slots__ = ("fact", "kind", "standing")
+    __slots__ = ("confirms", "decides", "decision", "effect_bit", "fact", "joins_outcomes", "kind", "standing")
 
-    def __init__(self, fact: Fact, kind: Kind, standing: "Standing") -> None:
+    def __init__(self, fact: Fact, kind: Kind, before: "Standing", after: "Standing") -> None:
+        """before: the standing. after: the one that the fact leads to."""
+        was, now = before.decision, after.decision
+        assert now is not None
         self.fact = fact
         self.kind = kind
-        """As long as every date of the message lies above the lower bound of credible dates."""
-        self.standing = standing
+        self.standing = after
         """The one that it leads to."""
+        self.decision = now
+        """The one that it leads to."""
+        self.decides = fact.identity == now.fact.identity and (was is None or fact.identity != was.fact.identity)
+        """Whether this fact decides now, and did not before."""
+        self.confirms = fact.identity == now.fact.identity and not self.decides
+        """Whether it decides now, and did before."""
+        self.joins_outcomes = (
+            was is not None and fact.phase == OUTCOME_PHASE == was.fact.phase and fact.identity != was.fact.identity
+        )
+        """Whether this fact is the second one about an outcome or a later one, so that the first event in the log of several facts may
+        be the deciding one."""
+        self.effect_bit = EFFECT_BITS[kind.effect]
 
 
 class Standing:
     """A summary of the facts that were stated, and what follows from it. Never changed."""
 
-    __slots__ = ("_size", "_steps", "decision", "earliest", "has_conflict", "has_dates", "summary")
+    __slots__ = ("_size", "_steps", "credible_until", "decision", "has_conflict", "summary")
 
     def __init__(self, summary: Summary, size: int) -> None:
         """size: facts that led here, each of which changed something."""
         self.summary = summary
         self.decision = None if summary is EMPTY else decide(summary)
         """As long as every date of the message lies above the lower bound of credible dates. None when nothing was stated."""
-        self.earliest = summary.earliest
-        """The earliest date that was stated; None when there was none."""
-        reported = {"delivered" if status == "read" else status for status in summary.statuses if status in FINAL}
-        self.has_conflict = len(reported) > 1
+        self.credible_until = None if summary.earliest is None else latest_start(summary.earliest)
+        """Every date lies above the lower bound of credible dates as long as the message's ``first_received_at`` is no later than this.
+        None: always."""
+        self.has_conflict = has_conflict(summary) if size > 1 else False
         """Whether two different outcomes were reported. Reading confirms a delivery."""
         self._size = size
         self._steps: dict[str, Step] = {}
@@ -97,7 +127,8 @@ class Standing:
     def decide(self, not_before: datetime) -> Decision:
         """The decision when a date is credible from a moment on. There must be a fact."""
         assert self.decision is not None
-        if self.earliest is None or self.earliest >= not_before:
+        earliest = self.summary.earliest
+        if earliest is None or earliest >= not_before:
             return self.decision
         return decide(self.summary, not_before)
 
@@ -116,7 +147,7 @@ class Standing:
         summary = self.summary.add(fact)
         after = self if summary is self.summary else Standing(summary, self._size + 1)
         assert after.decision is not None
-        return Step(fact, kind_between(fact, self, after, self.decision, after.decision), after)
+        return Step(fact, kind_between(fact, self, after, self.decision, after.decision), self, after)
 
 
 def kind_between(fact: Fact, before: Standing, after: Standing, was: Decision | None, now: Decision) -> Kind:
@@ -126,10 +157,11 @@ def kind_between(fact: Fact, before: Standing, after: Standing, was: Decision | 
         fact.status,
         fact.error_code,
         _effect(fact, was, now, is_new=after is not before),
-        reached=fact.status not in before.summary.statuses and fact.status in after.summary.statuses,
-        new_error_code=new_code and fact.error_code in after.summary.codes,
-        status_before=None if was is None else was.status,
-        status_after=now.status,
+        # By position, since an lru_cache is slower with keywords: reached, new_error_code, status_before, status_after.
+        fact.status not in before.summary.statuses and fact.status in after.summary.statuses,
+        new_code and fact.error_code in after.summary.codes,
+        None if was is None else was.status,
+        now.status,
     )
 
 

@@ -10,14 +10,11 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from projections.fold.decision import Decision, credible_date
-from projections.fold.lifecycle import Effect, Step, beginning, kind_between
+from projections.fold.lifecycle import Standing, Step, beginning, kind_between
 from projections.fold.status_report import Fact, fact_of
 from tracker.twilio.country import country_of
 from tracker.twilio.done_date import MAX_BEFORE
 from tracker.twilio.statuses import FINAL, OUTCOME_PHASE, Direction, direction_of
-
-EFFECT_BITS: Final[dict[Effect, int]] = {"decided": 1, "late": 2, "duplicate": 4, "corrected": 8, "unknown": 16}
-"""The bit of each effect in ``Message.effects_seen``."""
 
 MAX_PLACES: Final = 1024
 """Facts of one message whose first position is remembered before those that can no longer decide are forgotten."""
@@ -77,29 +74,36 @@ class Message:
         "to_address",
     )
 
-    def __init__(self, said: Said, step: Step, decision: Decision) -> None:
-        """The state of a message with this one event."""
-        self.message_sid = said.message_sid
-        self.account_sid = said.account_sid or ""
+    def __init__(self, said: Said, step: Step) -> None:
+        """The state of a message with this one event. step: the first one from ``beginning()``."""
+        position, message_sid, account_sid, _, _, raw_date, channel, sender, recipient, service, received_at, _ = said
+        fact, standing = step.fact, step.standing
+        self.message_sid = message_sid
+        self.account_sid = account_sid or ""
         """Empty where its events name none."""
-        self.standing = step.standing
-        self.decision = decision
-        self.decided_by = said.position
+        self.standing = standing
+        self.decision = step.decision
+        if standing.credible_until is not None and received_at > standing.credible_until:
+            self.decision = standing.decide(received_at - MAX_BEFORE)
+        self.decided_by = position
         """Position of the event that decides."""
-        self.raw_dlr_done_date = said.raw_dlr_done_date
+        self.raw_dlr_done_date = raw_date
         """The deciding event's, as it states it; None when it states none."""
         self.places: dict[str, Place] | None = None
         """Where each fact about an outcome was first stated, by identity; None as long as there was no second such fact."""
         self.event_count = 1
-        self.last_position = said.position
-        self.first_received_at = self.last_received_at = said.received_at
-        self.sent_at = said.received_at if step.fact.status == "sent" else None
-        self.delivered_at = said.received_at if step.fact.status == "delivered" else None
-        self.effects_seen = EFFECT_BITS[step.kind.effect]
+        self.last_position = position
+        self.first_received_at = self.last_received_at = received_at
+        self.sent_at = received_at if fact.status == "sent" else None
+        self.delivered_at = received_at if fact.status == "delivered" else None
+        self.effects_seen = step.effect_bit
         """Bits of EFFECT_BITS: every effect that an event of the message had when it came."""
-        self.to_address: str | None = None
-        self.country: str | None = None
-        self.update_route(said, step.fact)
+        self.route_fact = fact
+        self.channel = channel
+        self.from_address = sender
+        self.messaging_service_sid = service
+        self.country = country_of(recipient)
+        self.to_address = recipient
 
     @property
     def decided_fact(self) -> Fact:
@@ -167,39 +171,37 @@ def apply_event(message: Message | None, said: Said) -> tuple[Message, Step]:  #
 
     It runs for every event of the log, and a call costs as much as the work of its parts: therefore it is written in one piece.
     """
-    fact = fact_of(said.status, said.error_code, said.raw_dlr_done_date, said.received_at, said.error_message)
+    # Unpacked at once, which costs less than two attributes of a named tuple.
+    position, _, _, status, error_code, raw_date, channel, sender, recipient, service, received_at, error_message = said
+    fact = fact_of(status, error_code, raw_date, received_at, error_message)
     if message is None:
         step = beginning().step(fact)
-        return Message(said, step, step.standing.decide(said.received_at - MAX_BEFORE)), step
-    before, was, received_at = message.standing, message.decision, said.received_at
+        return Message(said, step), step
+    before = message.standing
     step = before.step(fact)
     after = step.standing
     if received_at < message.first_received_at:
         message.first_received_at = received_at
     elif received_at > message.last_received_at:
         message.last_received_at = received_at
-    now = after.decision
-    assert now is not None
-    if after.earliest is not None and after.earliest < message.first_received_at:
-        # Hardly any date is earlier than its message: the lower bound need not be worked out for the others.
-        now = after.decide(message.first_received_at - MAX_BEFORE)
-    if was is not before.decision or now is not after.decision:
-        step = Step(fact, kind_between(fact, before, after, was, now), after)
-    message.standing = after
-    message.decision = now
-    position = said.position
-    if fact.phase == OUTCOME_PHASE and (message.places is not None or was.fact.phase == OUTCOME_PHASE):
-        _remember_place(message, said, fact, was)
-    if message.places is not None and now.fact.phase == OUTCOME_PHASE:
-        place = min(message.places[identity] for identity in now.identities if identity in message.places)
-        message.decided_by, message.raw_dlr_done_date = place
-    elif fact.identity == now.fact.identity and (fact.identity != was.fact.identity or position < message.decided_by):
-        message.decided_by, message.raw_dlr_done_date = position, said.raw_dlr_done_date
     if (
-        said.to_address == message.to_address
-        and said.from_address == message.from_address
-        and said.messaging_service_sid == message.messaging_service_sid
-        and said.channel == message.channel
+        message.places is None
+        and not step.joins_outcomes
+        and message.decision is before.decision
+        and (after.credible_until is None or message.first_received_at <= after.credible_until)
+    ):
+        # Nearly every event: what it does follows from the step alone, which was worked out once.
+        if step.decides or (step.confirms and position < message.decided_by):
+            message.decided_by, message.raw_dlr_done_date = position, raw_date
+        message.decision = step.decision
+    else:
+        step = _decide_anew(message, said, step)
+    message.standing = after
+    if (
+        recipient == message.to_address
+        and sender == message.from_address
+        and service == message.messaging_service_sid
+        and channel == message.channel
     ):
         # The usual case: nothing differs, and the greater fact vouches for it.
         if fact.order > message.route_fact.order:
@@ -212,10 +214,34 @@ def apply_event(message: Message | None, said: Said) -> tuple[Message, Step]:  #
     elif fact.status == "delivered" and (message.delivered_at is None or received_at < message.delivered_at):
         message.delivered_at = received_at
     message.event_count += 1
-    message.effects_seen |= EFFECT_BITS[step.kind.effect]
+    message.effects_seen |= step.effect_bit
     if position > message.last_position:  # noqa: PLR1730  # runs for every event of the log, and a call is dear
         message.last_position = position
     return message, step
+
+
+def _decide_anew(message: Message, said: Said, step: Step) -> Step:
+    """Sets the decision and the deciding event where these depend on more than the step. Returns what the event did.
+
+    ``message.standing`` is still the one before the event; ``first_received_at`` counts the event.
+    """
+    before, was, fact, after = message.standing, message.decision, step.fact, step.standing
+    now = step.decision
+    if after.credible_until is not None and message.first_received_at > after.credible_until:
+        now = after.decide(message.first_received_at - MAX_BEFORE)
+    if was is not before.decision or now is not step.decision:
+        step = Step(fact, kind_between(fact, before, after, was, now), before, after)
+    message.decision = now
+    if fact.phase == OUTCOME_PHASE and (message.places is not None or was.fact.phase == OUTCOME_PHASE):
+        _remember_place(message, said, after, fact, was)
+    if message.places is not None and now.fact.phase == OUTCOME_PHASE:
+        place = min(message.places[identity] for identity in now.identities if identity in message.places)
+        message.decided_by, message.raw_dlr_done_date = place
+    elif fact.identity == now.fact.identity and (
+        fact.identity != was.fact.identity or said.position < message.decided_by
+    ):
+        message.decided_by, message.raw_dlr_done_date = said.position, said.raw_dlr_done_date
+    return step
 
 
 def fold(events: Iterable[Said]) -> tuple[Message | None, list[Step]]:
@@ -228,7 +254,7 @@ def fold(events: Iterable[Said]) -> tuple[Message | None, list[Step]]:
     return message, steps
 
 
-def _remember_place(message: Message, said: Said, fact: Fact, was: Decision) -> None:
+def _remember_place(message: Message, said: Said, after: Standing, fact: Fact, was: Decision) -> None:
     places = message.places
     if places is None:
         if fact.identity == was.fact.identity:
@@ -238,7 +264,7 @@ def _remember_place(message: Message, said: Said, fact: Fact, was: Decision) -> 
     if known is None or said.position < known.position:
         places[fact.identity] = Place(said.position, said.raw_dlr_done_date)
     if len(places) > MAX_PLACES:
-        candidates = message.standing.summary.candidates()
+        candidates = after.summary.candidates()
         message.places = {identity: place for identity, place in places.items() if identity in candidates}
 
 

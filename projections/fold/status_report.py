@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from tracker.twilio.done_date import is_ahead, parse_done_date
+from tracker.twilio.done_date import credible_from, parse_done_date
 from tracker.twilio.statuses import OUTCOME_PHASE, OUTCOMES, PHASES, UNKNOWN_PHASE, normalise
 
 Detail = tuple[bool, int, str, bool, str, datetime, bool]
@@ -46,9 +46,9 @@ class Fact:
         """Empty when none was given."""
         self.error_message = error_message
         """Twilio's text about the failure; empty when none was given."""
-        self.phase = PHASES.get(status, UNKNOWN_PHASE)
-        self.rank = (self.phase, OUTCOMES.get(status, 0), status)
+        self.rank = _rank_of(status)
         """How statuses compare, apart from superseded outcomes."""
+        self.phase = self.rank[0]
         self.done_at = done_at if self.phase == OUTCOME_PHASE else None
         """The carrier date, read as UTC. None when there was none that can be parsed, and of a status that is no outcome: Twilio sends
         dates with outcomes, and only these are compared by date."""
@@ -57,7 +57,7 @@ class Fact:
         self.identity = self._identity(is_ahead=self.is_ahead)
         self.detail: Detail = (
             error_code != "",
-            code_number(error_code),
+            code_number(error_code) if error_code else -1,
             error_code,
             error_message != "",
             error_message,
@@ -92,11 +92,15 @@ def fact_of(
     error_message: str | None = None,
 ) -> Fact:
     """Builds the fact that an event states. received_at: when the event reached us, aware."""
-    if raw_done_date is None:
-        return _fact(status, error_code, None, error_message, False)
-    done_at = parse_done_date(raw_done_date)
-    ahead = done_at is not None and is_ahead(done_at, received_at)
-    return _fact(status, error_code, raw_done_date, error_message, ahead)
+    stated = _stated(status, error_code, raw_done_date, error_message)
+    if stated.ahead_before is None or received_at >= stated.ahead_before:
+        return stated.fact
+    return stated.ahead
+
+
+@lru_cache(maxsize=1024)
+def _rank_of(status: str) -> tuple[int, int, str]:
+    return (PHASES.get(status, UNKNOWN_PHASE), OUTCOMES.get(status, 0), status)
 
 
 def code_number(error_code: str) -> int:
@@ -104,14 +108,27 @@ def code_number(error_code: str) -> int:
     return int(error_code) if len(error_code) <= _MAX_DIGITS and error_code.isascii() and error_code.isdigit() else -1
 
 
-@lru_cache(maxsize=65536)
-def _fact(
-    status: str,
-    error_code: str | None,
-    raw_done_date: str | None,
-    error_message: str | None,
-    ahead: bool,  # positional, because it is called for every event and a keyword is dear
-) -> Fact:
-    return Fact(
-        normalise(status), error_code or "", parse_done_date(raw_done_date), error_message or "", is_ahead=ahead
-    )
+class _Stated:
+    """The two facts that a callback can state, depending on when it was received."""
+
+    __slots__ = ("_ahead", "ahead_before", "fact")
+
+    def __init__(
+        self, status: str, error_code: str | None, raw_done_date: str | None, error_message: str | None
+    ) -> None:
+        done_at = parse_done_date(raw_done_date)
+        self.fact = Fact(normalise(status), error_code or "", done_at, error_message or "", is_ahead=False)
+        self.ahead_before = None if self.fact.done_at is None else credible_from(self.fact.done_at)
+        """When it is received before this moment, its date is ahead. None: it never is."""
+        self._ahead: Fact | None = None
+
+    @property
+    def ahead(self) -> Fact:
+        """The fact with its date ahead."""
+        if self._ahead is None:
+            fact = self.fact
+            self._ahead = Fact(fact.status, fact.error_code, fact.done_at, fact.error_message, is_ahead=True)
+        return self._ahead
+
+
+_stated = lru_cache(maxsize=65536)(_Stated)

@@ -68,7 +68,7 @@ class DateReports(NamedTuple):
 class Summary:
     """See the module. Never changed; ``add`` returns another one."""
 
-    __slots__ = ("codes", "dates", "earliest", "has_more_codes", "statuses")
+    __slots__ = ("codes", "dates", "earliest", "has_ahead", "has_more_codes", "statuses")
 
     def __init__(
         self,
@@ -85,8 +85,13 @@ class Summary:
         """The smallest error codes: by number, then those that are no numbers, by text."""
         self.has_more_codes = has_more_codes
         # A date that is not remembered is greater than all that are.
-        self.earliest = min(dates, default=None)
+        self.earliest = min(dates) if dates else None
         """The earliest date that was stated; None when there was none."""
+        self.has_ahead = False
+        """Whether some date is stated by an event of which it is ahead."""
+        for reports in dates.values():
+            if reports.ahead:
+                self.has_ahead = True
 
     def add(self, fact: Fact) -> "Summary":
         """Returns the summary of these facts and one more; this object when that is no other."""
@@ -156,7 +161,13 @@ def detail_key(fact: Fact) -> tuple[object, ...]:
 def _add_report(statuses: Mapping[str, Reports], fact: Fact) -> Mapping[str, Reports]:
     """The reports of all statuses with one more fact; ``statuses`` itself when nothing changes."""
     known = statuses.get(fact.status)
-    overall, dated, earliest, has_undated = known or _NO_REPORTS
+    if known is None:
+        only = add_to_greatest(None, fact, by_date=False)
+        dated = None if fact.done_at is None or fact.is_ahead else only
+        earliest = None if dated is None else fact.done_at
+        reports = Reports(only, dated, earliest, fact.done_at is None)
+        return _bounded({**statuses, fact.status: reports}, statuses, fact)
+    overall, dated, earliest, has_undated = known
     overall = add_to_greatest(overall, fact, by_date=False)
     if fact.done_at is None:
         has_undated = True
@@ -164,8 +175,6 @@ def _add_report(statuses: Mapping[str, Reports], fact: Fact) -> Mapping[str, Rep
         dated = add_to_greatest(dated, fact, by_date=True)
         if earliest is None or fact.done_at < earliest:
             earliest = fact.done_at
-    if known is None:
-        return _bounded({**statuses, fact.status: Reports(overall, dated, earliest, has_undated)}, statuses, fact)
     if (
         overall is known.overall
         and dated is known.dated
@@ -174,9 +183,6 @@ def _add_report(statuses: Mapping[str, Reports], fact: Fact) -> Mapping[str, Rep
     ):
         return statuses
     return {**statuses, fact.status: Reports(overall, dated, earliest, has_undated)}
-
-
-_NO_REPORTS: Final = (None, None, None, False)
 
 
 def _bounded(statuses: dict[str, Reports], before: Mapping[str, Reports], added: Fact) -> Mapping[str, Reports]:
@@ -211,12 +217,15 @@ def _add_date(
 
 
 _NO_DATE_REPORTS: Final = DateReports(is_vouched=False, ahead={})
+_VOUCHED: Final = DateReports(is_vouched=True, ahead={})
 
 
 def _add_to_date(reports: DateReports, fact: Fact) -> DateReports:
     """What is remembered of a date with one more fact that states it; ``reports`` itself when nothing changes."""
     if not fact.is_ahead:
-        return reports if reports.is_vouched else DateReports(True, reports.ahead)
+        if reports.is_vouched:
+            return reports
+        return DateReports(True, reports.ahead) if reports.ahead else _VOUCHED
     known = reports.ahead.get(fact.status)
     greatest = add_to_greatest(known, fact, by_date=False)
     if greatest is known:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.twilio.done_date import MAX_AHEAD, happened_at, is_ahead, parse_done_date, wall_clock_of
+from tracker.twilio.done_date import (
+    MAX_AHEAD,
+    MAX_BEFORE,
+    credible_from,
+    happened_at,
+    latest_start,
+    parse_done_date,
+    wall_clock_of,
+)
 
 RECEIVED_AT = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 
@@ -88,7 +96,23 @@ def test_nothing_happened_after_it_was_reported(raw: str | None, expected: datet
 @pytest.mark.parametrize(("minutes", "ahead"), [(0, False), (15 * 60, False), (15 * 60 + 1, True), (-99_999, False)])
 def test_a_date_is_ahead_beyond_the_bound(minutes: int, ahead: bool) -> None:
     """At exactly 15 hours it is not."""
-    assert is_ahead(RECEIVED_AT + timedelta(minutes=minutes), RECEIVED_AT) is ahead
+    believed_from = credible_from(RECEIVED_AT + timedelta(minutes=minutes))
+    assert believed_from is not None
+    assert (believed_from > RECEIVED_AT) is ahead
+
+
+def test_a_date_at_the_beginning_of_the_calendar_is_never_ahead() -> None:
+    """No moment lies 15 hours before it."""
+    beginning = datetime.min.replace(tzinfo=UTC)
+    assert credible_from(beginning + MAX_AHEAD - timedelta(minutes=1)) is None
+    assert credible_from(beginning + MAX_AHEAD) == beginning
+
+
+def test_a_date_at_the_end_of_the_calendar_is_never_too_early() -> None:
+    """No moment lies 26 hours after it."""
+    end = datetime.max.replace(tzinfo=UTC)
+    assert latest_start(end - MAX_BEFORE) == end
+    assert latest_start(end - MAX_BEFORE + timedelta(microseconds=1)) is None
 
 
 @given(st.text() | st.text("0123456789", min_size=10, max_size=10) | st.from_regex("[0-9TZ:.+-]{1,40}", fullmatch=True))
@@ -112,5 +136,7 @@ def test_every_minute_of_the_century_can_be_stated(moment: datetime) -> None:
     minute = moment.replace(second=0, microsecond=0)
     assert parse_done_date(moment.strftime("%y%m%d%H%M")) == parse_done_date(minute.isoformat()) == minute
     assert parse_done_date(moment.isoformat()) == moment
-    assert not is_ahead(minute + timedelta(hours=14), minute)
+    believed_from = credible_from(minute + timedelta(hours=14))
+    assert believed_from is not None
+    assert believed_from <= minute
     assert timedelta(hours=14) < MAX_AHEAD

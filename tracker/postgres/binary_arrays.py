@@ -5,6 +5,8 @@ directly (docs/adr/0004-binary-arrays.md). Format: number of dimensions, whether
 lower bound, then each element behind its length, -1 for NULL (PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv).
 """
 
+import sys
+from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,8 +20,6 @@ _HEADER = Struct("!iiIii")
 _LENGTH = Struct("!i").pack
 _LENGTHS = tuple(_LENGTH(length) for length in range(1024))
 _NULL = _LENGTH(-1)
-_TIMESTAMP = Struct("!iq").pack
-
 _INT8 = Struct("!iq").pack
 _TRUE, _FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
 
@@ -68,8 +68,15 @@ def pack_text(values: Sequence[str | None]) -> PackedArray:
 
 
 def pack_few(values: Sequence[str | None]) -> PackedArray:
-    """``pack_text`` for a column that says the same few things over and over: a third of the time."""
+    """``pack_text`` for a column that says the same few things over and over: a third of the time, and less when all are the same."""
+    if _are_equal(values):
+        return PackedArray(TEXT_OID, len(values), _known_text_element(values[0]) * len(values))
     return PackedArray(TEXT_OID, len(values), b"".join(map(_known_text_element, values)))
+
+
+def _are_equal(values: Sequence[object]) -> bool:
+    """Whether there are values and all are equal. The last one is compared first: a column of many values costs nothing."""
+    return len(values) > 0 and values[0] == values[-1] and values.count(values[0]) == len(values)
 
 
 def _elements(values: Sequence[bytes]) -> bytes:
@@ -92,33 +99,49 @@ _known_text_element = lru_cache(maxsize=4096)(_pack_text_element)
 
 def pack_times(values: Sequence[int]) -> PackedArray:
     """An array of timestamptz from microseconds since the Unix epoch."""
-    elements = b"".join([_TIMESTAMP(8, value - _POSTGRES_EPOCH) for value in values])
-    return PackedArray(TIMESTAMPTZ_OID, len(values), elements)
+    return PackedArray(TIMESTAMPTZ_OID, len(values), _int8_elements([value - _POSTGRES_EPOCH for value in values]))
 
 
 def pack_datetimes(values: Sequence[datetime | None]) -> PackedArray:
     """An array of timestamptz from aware datetimes; None is NULL."""
     # Exact, and three times as fast as by way of a timestamp.
     elements = [
-        _NULL
+        None
         if value is None
-        else _TIMESTAMP(
-            8,
-            ((since := value - _POSTGRES_EPOCH_UTC).days * 86_400 + since.seconds) * 1_000_000 + since.microseconds,
-        )
+        else ((since := value - _POSTGRES_EPOCH_UTC).days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         for value in values
     ]
-    return PackedArray(TIMESTAMPTZ_OID, len(values), b"".join(elements))
+    return PackedArray(TIMESTAMPTZ_OID, len(values), _int8_elements(elements))
 
 
 def pack_int8(values: Sequence[int | None]) -> PackedArray:
     """An array of bigint; None is NULL."""
-    elements = [_NULL if value is None else _INT8(8, value) for value in values]
-    return PackedArray(INT8_OID, len(values), b"".join(elements))
+    return PackedArray(INT8_OID, len(values), _int8_elements(values))
+
+
+def _int8_elements(values: Sequence[int | None]) -> bytes:
+    """Each behind its length. Raises OverflowError or struct.error when one is out of range.
+
+    Without a NULL all are copied at once, byte by byte of the twelve: 37 ns per element instead of 119.
+    """
+    try:
+        numbers = array("q", values)  # pyright: ignore[reportArgumentType]  # a None raises TypeError
+    except TypeError:
+        return b"".join([_NULL if value is None else _INT8(8, value) for value in values])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    data = numbers.tobytes()
+    elements = bytearray(12 * len(numbers))
+    elements[3::12] = b"\x08" * len(numbers)
+    for place in range(8):
+        elements[4 + place :: 12] = data[place::8]
+    return bytes(elements)
 
 
 def pack_bool(values: Sequence[bool]) -> PackedArray:
     """An array of boolean."""
+    if _are_equal(values):
+        return PackedArray(BOOL_OID, len(values), (_TRUE if values[0] else _FALSE) * len(values))
     return PackedArray(BOOL_OID, len(values), b"".join([_TRUE if value else _FALSE for value in values]))
 
 

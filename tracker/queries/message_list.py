@@ -9,8 +9,7 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, kwargs_row
 
-from projections.fold.lifecycle import Effect
-from projections.fold.message import EFFECT_BITS
+from projections.fold.lifecycle import EFFECT_BITS, Effect
 from tracker.postgres.sql_files import query
 from tracker.queries.cursor import Place
 from tracker.queries.schemas import MessageState, wall_clock

@@ -35,7 +35,9 @@ def parse_done_date(raw: str | None) -> datetime | None:
     """
     parsed = _parse(raw)
     try:
-        return None if parsed is None else (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+        if parsed is None:
+            return None
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except OverflowError:
         return None
 
@@ -61,9 +63,26 @@ def happened_at(raw: str | None, received_at: datetime) -> datetime:
     return received_at if done_at is None or done_at > received_at else done_at
 
 
-def is_ahead(done_at: datetime, received_at: datetime) -> bool:
-    """Whether a date lies too far after the moment at which it was received to be believed on the word of that event."""
-    return done_at > received_at + MAX_AHEAD
+def credible_from(done_at: datetime) -> datetime | None:
+    """From which ``received_at`` on a date is credible on the word of that event alone: MAX_AHEAD before it.
+
+    Returns None when it always is, because the date lies at the beginning of the calendar. done_at: aware.
+    """
+    try:
+        return done_at - MAX_AHEAD
+    except OverflowError:
+        return None
+
+
+def latest_start(done_at: datetime) -> datetime | None:
+    """Until which ``received_at`` of a message's first event a date is credible: MAX_BEFORE after it.
+
+    Returns None when it always is, because the date lies at the end of the calendar. done_at: aware.
+    """
+    try:
+        return done_at + MAX_BEFORE
+    except OverflowError:
+        return None
 
 
 def _parse(raw: str | None) -> datetime | None:
@@ -72,8 +91,7 @@ def _parse(raw: str | None) -> datetime | None:
         return None
     try:
         if _CALLBACK.fullmatch(raw):
-            year, month, day, hour, minute = (int(raw[start : start + 2]) for start in range(0, 10, 2))
-            return datetime(2000 + year, month, day, hour, minute)  # noqa: DTZ001  # carriers name no zone
+            return datetime.fromisoformat(f"20{raw[:2]}-{raw[2:4]}-{raw[4:6]}T{raw[6:8]}:{raw[8:]}")
         match = _ISO_8601.fullmatch(raw)
         if match is None:
             return None
