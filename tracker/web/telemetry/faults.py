@@ -70,8 +70,9 @@ async def find_faults_of_database(connection: Connection) -> list[Fault]:
 def find_login_fault(database_url: str) -> Fault | None:
     """``login_is_superuser`` of the login in this URL, on a connection of its own as the web workers open them. Raises psycopg.Error."""
     info = conninfo(database_url, role=Role.SERVICE, application="tracker-login-check", timeout=LOGIN_CHECK_SECONDS)
-    with psycopg.connect(info, autocommit=True, row_factory=dict_row) as connection:
-        found = connection.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK}).fetchone() or {}
+    with psycopg.connect(info, autocommit=True) as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        found = cursor.execute(query("read_database_faults"), {"runner_key": RUNNER_LOCK}).fetchone() or {}
     name: DatabaseFaultName = "login_is_superuser"
     return Fault(name, _REASONS[name]) if found.get(name) else None
 
