@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg_pool import AsyncConnectionPool
@@ -17,7 +19,7 @@ from tracker.log.circuit_breaker import Availability
 from tracker.postgres.roles import Role, conninfo
 from tracker.web.telemetry import faults, metrics
 from tracker.web.telemetry.faults import DATABASE_FAULTS, LOCAL_FAULTS, Connection, Fault
-from tracker.web.telemetry.metrics import Metrics, Pool
+from tracker.web.telemetry.metrics import Metrics, Pool, read_log_health
 from tracker.web.telemetry.shared_counters import WebStats
 
 SECONDS = 3.0
@@ -124,6 +126,28 @@ async def test_faults_and_the_database_in_metrics(
     content, _ = await registry.render("")
     assert samples(content, "tracker_fault") == local
     assert samples(content, "tracker_database_up") == {"": 0}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("question", ["health", "scrape"])
+async def test_connections_that_died_are_not_noticed(
+    database_url: str, connection: psycopg.Connection[Any], tmp_path: Path, question: str
+) -> None:
+    """After a restart of the database the first probe and the first scrape are answered, though every pooled connection is dead."""
+    service = conninfo(database_url, role=Role.SERVICE, application="dying")
+    pool: Pool = AsyncConnectionPool(service, kwargs={"autocommit": True}, min_size=2, max_size=2, open=False)
+    registry = Metrics(WebStats(tmp_path / "stats", workers=1, worker=0), pool)
+    async with pool:
+        await pool.wait()
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'dying'"
+        ).fetchall()
+        assert ended == [(True,), (True,)]
+        if question == "health":
+            assert (await read_log_health(pool)).position == 0
+        else:
+            content, _ = await registry.render("")
+            assert samples(content, "tracker_database_up") == {"": 1.0}
 
 
 def test_a_database_that_was_lost_shows(tracker: Tracker) -> None:

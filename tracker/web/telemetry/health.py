@@ -13,8 +13,8 @@ import psycopg
 from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
-from psycopg_pool import PoolTimeout
 
+from tracker.errors import DatabaseUnavailableError
 from tracker.log.circuit_breaker import Availability
 from tracker.settings import Settings
 from tracker.web.access.tokens import has_access, token_guards
@@ -148,5 +148,5 @@ class Checks:
     async def _read(self) -> LogHealth | None:
         try:
             return await read_log_health(self._pool)
-        except (psycopg.Error, PoolTimeout):
+        except (psycopg.Error, DatabaseUnavailableError):
             return None

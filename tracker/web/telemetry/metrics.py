@@ -18,9 +18,11 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from psycopg.rows import class_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
+from tracker.errors import DatabaseUnavailableError
 from tracker.postgres.sql_files import query
+from tracker.queries.reads import ask
 from tracker.web.telemetry.derived_metrics import DerivedCollector, read_series
 from tracker.web.telemetry.faults import DATABASE_FAULTS, LOCAL_FAULTS, Fault, find_database_faults, find_local_faults
 from tracker.web.telemetry.metrics_rendering import MEDIA_TYPES, MetricsFormat, choose_format, encode_metrics
@@ -29,6 +31,9 @@ from tracker.web.telemetry.shared_counters import BATCH_BOUNDS, RESULTS, SECONDS
 _log = structlog.get_logger()
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[Any]]
+
+SCRAPE_SECONDS: Final = 5.0
+"""Time that a scrape waits for the database. Prometheus gives a scrape up after ten seconds."""
 
 VERSION: Final = version("twilio-status-tracker")
 
@@ -173,9 +178,9 @@ class LogHealth(msgspec.Struct, frozen=True):
 
 
 async def read_log_health(pool: Pool) -> LogHealth:
-    """Ask the database. Raises psycopg.Error when it does not answer."""
-    async with pool.connection(timeout=2) as connection:
-        return await query_log_health(connection)
+    """Ask the database, on another connection where the pooled one is dead. Raises psycopg.Error or DatabaseUnavailableError when it
+    does not answer."""
+    return await ask(pool, query_log_health)
 
 
 async def query_log_health(connection: psycopg.AsyncConnection[Any]) -> LogHealth:
@@ -277,13 +282,17 @@ class Metrics:
         """Read the database and render the metrics. The rendering, up to some 0.2 s, runs on a thread."""
         log, derived = LogCollector(), DerivedCollector()
         log.read_at, started = time.time(), time.monotonic()
+        instance_id = self._instance_id
+
+        async def read(connection: psycopg.AsyncConnection[Any]) -> LogHealth:
+            health = await query_log_health(connection)
+            if instance_id is not None:
+                derived.series = await read_series(connection, instance_id)
+            return health
+
         try:
-            async with self._pool.connection(timeout=2) as connection:
-                health = await query_log_health(connection)
-                if self._instance_id is not None:
-                    derived.series = await read_series(connection, self._instance_id)
-                log.health = health
-        except (psycopg.Error, PoolTimeout) as error:
+            log.health = await ask(self._pool, read, SCRAPE_SECONDS)
+        except (psycopg.Error, DatabaseUnavailableError) as error:
             _log.warning("metrics.incomplete", reason=f"{type(error).__name__}: {error}")
         log.seconds = time.monotonic() - started
         log.is_database_up = log.health is not None and not self._is_away()
