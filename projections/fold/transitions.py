@@ -8,6 +8,7 @@ behind alike.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -139,8 +140,16 @@ class Messages:
 
     def _forget_oldest(self) -> None:
         """Keeps the half that came last: statuses of one message follow each other within a short time."""
-        for messages in (self._known, self._namesakes):
-            if len(messages) > self._max_messages:
-                surplus = len(messages) - self._max_messages // 2
-                for key in list(messages)[:surplus]:
-                    del messages[key]
+        _halve(self._known, self._max_messages)
+        _halve(self._namesakes, self._max_messages)
+
+
+_AnyKey = TypeVar("_AnyKey")
+
+
+def _halve(messages: dict[_AnyKey, Message], max_messages: int) -> None:
+    """Removes the oldest when there are more than ``max_messages``: then half as many are left."""
+    if len(messages) > max_messages:
+        surplus = len(messages) - max_messages // 2
+        for key in list(messages)[:surplus]:
+            del messages[key]

@@ -17,7 +17,11 @@ from tracker.postgres.binary_arrays import (
     UUID_OID,
     PackedArray,
     join,
+    pack_bool,
     pack_bytes,
+    pack_datetimes,
+    pack_few,
+    pack_int8,
     pack_text,
     pack_times,
     register_packed_arrays,
@@ -54,6 +58,39 @@ def echo(connection: psycopg.Connection[Any], array: PackedArray) -> tuple[list[
 def test_text(packed: psycopg.Connection[Any], values: list[str | None]) -> None:
     """Of any length, any Unicode, and NULL."""
     assert echo(packed, pack_text(values)) == (values, "text[]")
+
+
+@given(st.lists(st.none() | storable) | st.lists(st.sampled_from(["a", "b", None])))
+@example([None, None, None])
+@example(["a", "b", "a"])
+@example(["", ""])
+def test_text_of_few_values(packed: psycopg.Connection[Any], values: list[str | None]) -> None:
+    """The same array, whether the values are all equal, only the first and the last, or all different."""
+    assert echo(packed, pack_few(values)) == (values, "text[]")
+
+
+@given(st.lists(st.booleans()))
+@example([True, False, True])
+@example([False, False, False])
+def test_boolean(packed: psycopg.Connection[Any], values: list[bool]) -> None:
+    """Whether the values are all equal, only the first and the last, or mixed."""
+    assert echo(packed, pack_bool(values)) == (values, "boolean[]")
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)) | st.lists(st.none() | st.integers(-(2**63), 2**63 - 1)))
+@example([-(2**63), -1, 0, 1, 258, 2**63 - 1])
+@example([1, None])
+def test_bigint(packed: psycopg.Connection[Any], values: list[int | None]) -> None:
+    """Both ends of the range, with NULL and without."""
+    assert echo(packed, pack_int8(values)) == (values, "bigint[]")
+
+
+@given(st.lists(st.none() | microseconds) | st.lists(microseconds))
+@example([0, None, 946_684_800_000_000])
+def test_timestamptz_from_datetimes(packed: psycopg.Connection[Any], values: list[int | None]) -> None:
+    """To the microsecond, with NULL and without."""
+    moments = [None if value is None else from_microseconds(value) for value in values]
+    assert echo(packed, pack_datetimes(moments)) == (moments, "timestamp with time zone[]")
 
 
 @given(st.lists(st.lists(st.none() | storable), min_size=1, max_size=5))

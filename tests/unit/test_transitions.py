@@ -113,6 +113,28 @@ def test_two_accounts_with_one_sid_have_two_messages() -> None:
         assert [each.account_sid for each in batch.transitions] == [said.account_sid or "" for said in events[start:]]
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from(ACCOUNTS), st.integers(0, 5)), min_size=1, max_size=40),
+    st.lists(st.integers(1, 5), max_size=12),
+    st.integers(1, 6),
+)
+def test_messages_with_one_sid_survive_that_others_are_forgotten(
+    authors: Sequence[tuple[str | None, int]], sizes: Sequence[int], max_messages: int
+) -> None:
+    """Whichever of them is in memory, each has as many events as the log has of it."""
+    events = [
+        say(position, "sent", sid=f"{sid:02}", account_sid=account)
+        for position, (account, sid) in enumerate(authors, start=1)
+    ]
+    log = Log(events)
+    messages = Messages(0, log.load, max_messages)
+    for batch in batches(events, sizes):
+        until = messages.position + len(batch)
+        for message in messages.advance(batch).messages:
+            key = (message.account_sid, message.message_sid)
+            assert message.event_count == sum(key_of(said) == key for said in events[:until])
+
+
 def test_memory_is_bounded() -> None:
     """Of too many messages the half that came last is kept."""
     events = [say(position, "queued", sid=f"{position:02}") for position in range(1, 12)]

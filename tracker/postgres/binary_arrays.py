@@ -125,7 +125,7 @@ def _int8_elements(values: Sequence[int | None]) -> bytes:
     Without a NULL all are copied at once, byte by byte of the twelve: 37 ns per element instead of 119.
     """
     try:
-        numbers = array("q", values)  # pyright: ignore[reportArgumentType]  # a None raises TypeError
+        numbers = array("q", values)  # pyright: ignore[reportArgumentType, reportCallIssue]  # a None raises TypeError
     except TypeError:
         return b"".join([_NULL if value is None else _INT8(8, value) for value in values])
     if sys.byteorder == "little":
