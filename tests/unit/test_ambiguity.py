@@ -424,3 +424,27 @@ def test_accepted_cuts_agree_in_what_decides_a_state() -> None:
                     assert found is None or found == expected, (name, cut)
     assert tried > 80_000
     assert accepted > 8_000
+
+
+def test_a_text_message_makes_no_delivered() -> None:
+    """An inbound message with the text of another callback, cut so that the names of its own fall into unknown names."""
+    own = "SM" + "3" * 31 + "d"
+    text = f"xFrom+1MessageSid{VICTIM}MessageStatusdeliveredSmsSid{VICTIM}SmsStatusdeliveredTo+1a"
+    sent = [("AccountSid", ACCOUNT), ("ApiVersion", "2010-04-01"), ("Body", text), ("From", "+15551112222")]
+    sent += [
+        ("MediaUrl0", "https://api.twilio.com/ME12a"),
+        ("MessageSid", own),
+        ("NumMedia", "1"),
+        ("ProfileName", "b"),
+    ]
+    sent += [("SmsMessageSid", own), ("SmsSid", own), ("SmsStatus", "received"), ("To", "+15553334444")]
+    cut = [("AccountSid", ACCOUNT), ("ApiVersion", "2010-04-01"), ("Body", "x"), ("From", "+1"), ("MessageSid", VICTIM)]
+    cut += [("MessageStatus", "delivered"), ("SmsSid", VICTIM), ("SmsStatus", "delivered"), ("To", "+1")]
+    cut += [
+        ("aFrom", "+15551112222MediaUrl0https://api.twilio.com/ME12"),
+        ("aMessageSid" + own, "NumMedia1ProfileName"),
+    ]
+    cut += [("bSmsMessageSid" + own[:-1], ""), ("dSmsSid" + own[:-1], ""), ("dSmsStatusreceivedTo", "+15553334444")]
+    assert signed_text(cut) == signed_text(sent)
+    assert rule(cut) == "hidden_name"
+    assert rule(changed(ParentMessageSid=own, MessageSidKind="x")) is None

@@ -59,6 +59,7 @@ _ADDRESS_NAMES: Final = ("From", "To")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 _STATUS: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,63}")
+_SID: Final = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}")
 _SHAPES: Final = re.compile(
     r"(?:AC[0-9a-fA-F]{32})?\n(?:MG[0-9a-fA-F]{32})?\n(?:[A-Za-z]{2}[0-9a-fA-F]{32})?\n(?:[A-Za-z]{2}[0-9a-fA-F]{32})?\n"
     r"(?:[0-9]{1,6})?\n(?:[0-9TZ:.+-]{1,40})?"
@@ -152,8 +153,8 @@ def _count_fragments_within(names: Iterable[str]) -> int:
 def _hides_name(spans: "_Spans", params: Mapping[str, str], signed: str) -> bool:
     """Whether a long read name occurs where it may have been a pair's own name in what Twilio sent.
 
-    It may occur inside of a longer known name; where the body has it as a name too, also inside of a longer unknown name and of free
-    text.
+    It may occur inside of a longer known name; where the body has it as a name too, also inside of free text and of a longer unknown
+    name, unless a SID follows that is no value of its own.
     """
     for read_name in _LONG_NAMES:
         for start in _occurrences(read_name, signed):
@@ -164,7 +165,18 @@ def _hides_name(spans: "_Spans", params: Mapping[str, str], signed: str) -> bool
                 continue
             if not ((span.is_name or span.name in FREE_TEXT) and read_name in params):
                 return True
+            if span.is_name and _cuts_sid(read_name, span, params, signed, start):
+                return True
     return False
+
+
+def _cuts_sid(read_name: str, span: "_Span", params: Mapping[str, str], signed: str, start: int) -> bool:
+    """Whether a read name within an unknown name has a SID behind it that is not the unknown name's own value.
+
+    ``ParentMessageSid`` before ``SM…`` is a pair of its own. ``aMessageSidSM…`` was cut out of other names and values.
+    """
+    end = start + len(read_name)
+    return _SID.match(signed, end) is not None and (end != span.end or _SID.fullmatch(params[span.name]) is None)
 
 
 def _hides_address(spans: "_Spans", params: Mapping[str, str], signed: str) -> bool:
