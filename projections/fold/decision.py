@@ -52,7 +52,7 @@ def decide(summary: Summary, not_before: datetime | None = None) -> Decision:
         return _decision(overall, overall)
     reported = [reports for reports in everything if reports.overall.fact.phase == OUTCOME_PHASE]
     if len(reported) == 1 and not_before is None and not summary.has_ahead:
-        # Nearly every message: _Outcome would find the same in three times the time.
+        # Nearly every message; _Outcome would find the same.
         dated = foremost.dated
         if dated is None:
             return _decision(overall, overall, counts_twin=overall.fact.done_at is not None)
