@@ -54,10 +54,11 @@ def long_recovery(data_dir: Path) -> Iterator[Path]:
     """The next PostgreSQL under this directory recovers until the file is removed that this yields: it asks an archive what to do, and
     the archive does not answer until then."""
     pgdata = data_dir / "postgres"
-    held = data_dir / "held"
+    # In the cluster itself, which is where PostgreSQL runs its commands: another directory may be closed to its user.
+    held = pgdata / "held"
     held.touch()
     with (pgdata / "postgresql.auto.conf").open("a", encoding="ascii") as file:
-        file.write(f"restore_command = 'while test -e {held}; do sleep 0.05; done; false'\n")
+        file.write(f"restore_command = 'while test -e {held.name}; do sleep 0.05; done; false'\n")
     (pgdata / "recovery.signal").touch()
     try:
         yield held
