@@ -59,7 +59,7 @@ def refused_body(number: int) -> bytes:
 
 
 def unfinished_body(number: int) -> bytes:
-    """All of 200 KB but the last byte, for an application that has not asked for it."""
+    """All of 65 KB but the last bytes, for an application that has not asked for it."""
     return f"{POST}Content-Length: 65000\r\n\r\n{number:08d}{'b' * 64_000}".encode()
 
 
@@ -69,7 +69,7 @@ def unfinished_body(number: int) -> bytes:
         (trailers, 40),
         (unfinished_head, 1200),
         (unfinished_lines, 1200),
-        (unfinished_body, 3500),
+        (unfinished_body, 2000),
         (long_query, 1100),
         (long_host, 1100),
         (refused_body, 3500),
