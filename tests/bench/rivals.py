@@ -89,6 +89,7 @@ def usual_way(database_url: str) -> Litestar:
                     "signature": signature,
                     "idempotency_token": request.headers.get("i-twilio-idempotency-token"),
                     "key_id": ACCOUNT_SID,
+                    "error_message": form.get("ErrorMessage"),
                 },
             )
         return "<Response/>"

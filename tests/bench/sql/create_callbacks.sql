@@ -20,6 +20,7 @@ CREATE TABLE callbacks (
     signature text,
     idempotency_token text,
     key_id text,
+    error_message text,
     CONSTRAINT callbacks_pkey PRIMARY KEY (position),
     CONSTRAINT callbacks_event_id_key UNIQUE (event_id),
     CONSTRAINT callbacks_source_is_known CHECK (source IN ('callback', 'event_stream', 'api', 'reconciliation', 'alert')),
