@@ -94,7 +94,7 @@ def test_room_on_the_disk_makes_it_ready_again(tmp_path: Path) -> None:
         # A limit on the size of the worker's files stands for the disk; the spool's files are larger already.
         worker.rlimit(psutil.RLIMIT_FSIZE, (4096, psutil.RLIM_INFINITY))
         assert not tracker.accepts("delivered", 2**30)
-        assert readiness(tracker)[0] == 503
+        wait_until(lambda: readiness(tracker)[0] == 503, "the server to say so")
         worker.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
-        wait_until(lambda: readiness(tracker)[0] == 200, "the server to find room")
-        tracker.post_ok("sent", 2**30 + 1)
+        wait_until(lambda: readiness(tracker)[0] == 200, "the server to find room", seconds=30)
+        wait_until(lambda: tracker.accepts("sent", 2**30 + 1), "a callback to be accepted again")
