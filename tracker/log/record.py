@@ -48,6 +48,14 @@ def unpack(kind: object, data: object) -> Record:
         raise UnreadableRecordError(f"{type(error).__name__}: {error}") from error
 
 
+def unpack_if_readable(kind: object, data: object) -> Record | None:
+    """The record; None where ``unpack`` raises."""
+    try:
+        return unpack(kind, data)
+    except UnreadableRecordError:
+        return None
+
+
 def identity(record: Record) -> bytes:
     """The UUID that makes keeping a record twice the same as keeping it once."""
     return record.event_id if isinstance(record, NewEvent) else record.quarantine_id

@@ -23,7 +23,7 @@ from typing import Final
 import structlog
 
 from tracker.errors import SpoolDamagedError, SpoolUnavailableError
-from tracker.log.record import Record, UnreadableRecordError, unpack
+from tracker.log.record import Record, unpack_if_readable
 from tracker.log.spool import mark as spool_mark
 from tracker.log.spool import wal as spool_wal
 from tracker.log.spool.mark import Mark, MarkFile
@@ -113,7 +113,7 @@ def readable_records(path: Path, on_end: Callable[[int], object] = lambda lost: 
             removed = max(mark.removed if mark else 0, _read_removed(connection))
             for table in ("read_journal", "read_refused"):
                 for row in _rows(connection, table):
-                    record = None if row is None else _unpack(*row[1:])
+                    record = None if row is None else unpack_if_readable(*row[1:])
                     tally.add(table == "read_journal", None if row is None else row[0], record, mark, removed)
                     if record is not None:
                         yield record
@@ -274,13 +274,6 @@ def _select(connection: sqlite3.Connection, name: str, first: int, number: int) 
     # Lets SQLite read a file that is shorter than its head says (https://www.sqlite.org/pragma.html#pragma_writable_schema).
     connection.execute("PRAGMA writable_schema = ON")
     return connection.execute(statement(name), {"first": first, "number": number})
-
-
-def _unpack(kind: object, data: object) -> Record | None:
-    try:
-        return unpack(kind, data)
-    except UnreadableRecordError:
-        return None
 
 
 def _rename(path: Path, new: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
-from tracker.log.record import Record, UnreadableRecordError, pack, unpack
+from tracker.log.record import Record, pack, unpack_if_readable
 from tracker.log.spool import wal as spool_wal
 from tracker.log.spool.mark import Mark, MarkFile
 from tracker.log.spool.spooled_record import Refusal, Spooled, SpoolSize
@@ -122,7 +122,7 @@ class Spool:
                 first, size = sequence + 1, size + len(data)
                 if found and size > max_bytes:
                     break
-                found.append(Spooled(sequence, _unpack(kind, data)))
+                found.append(Spooled(sequence, unpack_if_readable(kind, data)))
             if not found and not first and self.size.events:
                 # Sequences are contiguous only as long as nobody else deletes rows.
                 self._measure(connection, -self.size.events, 0)
@@ -335,13 +335,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.rollback()
-
-
-def _unpack(kind: object, data: object) -> Record | None:
-    try:
-        return unpack(kind, data)
-    except UnreadableRecordError:
-        return None
 
 
 def _make_directory(directory: Path) -> None:
