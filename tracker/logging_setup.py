@@ -15,7 +15,7 @@ import structlog
 from dotenv import dotenv_values
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tracker.output import CurrentStderr
+from tracker.output import LogStream
 
 _SECRET_KEYS: Final = frozenset({"authorization", "body", "password", "secret", "signature", "token"})
 """Last words of names whose values are secret: ``token`` also stands for ``auth_tokens`` and ``X-Api-Token``."""
@@ -49,7 +49,7 @@ def configure_logging(log_format: str = "auto") -> None:
 
     log_format: ``json``, ``console``, or ``auto`` for console on a terminal and JSON elsewhere.
     """
-    stderr = CurrentStderr()
+    stderr = LogStream(_report_dropped_lines)
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -83,6 +83,11 @@ def configure_logging(log_format: str = "auto") -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("psycopg.pool").addFilter(_POOL_LINES)
+
+
+def _report_dropped_lines(count: int) -> None:
+    """Log through the standard library: structlog's logger holds its lock, which is not reentrant, while it writes a line."""
+    logging.getLogger(__name__).warning("%d log lines were dropped: the log could not be written", count)
 
 
 class RepeatedLines(logging.Filter):

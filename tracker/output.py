@@ -3,21 +3,39 @@
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Final, TextIO
 
 _LINE_BUFFERED: Final = 1
 
 
-class CurrentStderr:
-    """Writes to whatever ``sys.stderr`` is at that moment, so that a progress bar which replaces it gets log lines above itself."""
+class LogStream:
+    """Writes log lines to whatever ``sys.stderr`` is at that moment, so that a progress bar which replaces it gets log lines above itself.
+
+    A line that cannot be written is dropped and counted: a full disk under the log, or a reader that has gone, must not stop the work that is
+    logged. After the next line that is written, the number of dropped ones is reported.
+    """
+
+    def __init__(self, report_dropped: Callable[[int], None]) -> None:
+        """report_dropped: gets the number of dropped lines when a line could be written again. It may log."""
+        self._report_dropped = report_dropped
+        self._dropped = 0
 
     def write(self, text: str) -> int:
-        """Write the text. Returns its length in characters."""
-        return sys.stderr.write(text)
+        """Write the text, or drop it. Returns its length in characters. Never raises OSError."""
+        try:
+            written = sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            self._dropped += 1
+            return len(text)
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            self._report_dropped(dropped)
+        return written
 
     def flush(self) -> None:
-        """Flush ``sys.stderr``."""
-        sys.stderr.flush()
+        """Does nothing: each line was flushed when it was written."""
 
 
 def ensure_whole_writes() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -215,3 +216,25 @@ def test_the_format_is_known_before_the_settings(
 def test_what_is_no_number_stays(text: str) -> None:
     """SIDs, times and positions are what logs are for."""
     assert mask(text) == text
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lines for a full disk are dropped without an error, and their number is logged once there is room again."""
+    configure_logging("json")
+    log = structlog.get_logger()
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        log.error("store.away")
+        logging.getLogger("somewhere").error("nor this one")
+        with suppress(OSError):
+            full.close()
+    with (tmp_path / "log").open("w", buffering=1) as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        log.info("store.connected")
+        log.info("server.ready")
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["event"] for line in lines] == [
+        "store.connected",
+        "2 log lines were dropped: the log could not be written",
+        "server.ready",
+    ]
