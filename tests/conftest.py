@@ -11,6 +11,7 @@ from tests.database import PostgresForTests, running_server
 from tests.durability import chance
 from tests.durability import figures as durability_figures
 from tests.programs import missing_programs
+from tests.support.interruption import RunningTests, accept_interrupts
 
 # How fast an example runs says nothing on a shared machine.
 settings.register_profile("default", deadline=None)
@@ -22,7 +23,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # Here and not beside the tests that they are for: where tests run side by side, the process that prints reads no other conftest.
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    accept_interrupts()
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(RunningTests())
     chance.choose_seed()
 
 
