@@ -7,11 +7,11 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.database import PostgresForTests, running_server
 from tests.durability import chance
 from tests.durability import figures as durability_figures
-from tests.programs import missing_programs
+from tests.support.database import PostgresForTests, running_server
 from tests.support.interruption import RunningTests, accept_interrupts
+from tests.support.programs import missing_programs
 
 # How fast an example runs says nothing on a shared machine.
 settings.register_profile("default", deadline=None)

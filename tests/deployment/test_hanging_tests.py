@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.deployment.compose import ROOT
-from tests.serving import wait_until
 from tests.support.bounded import EXIT_AT_LIMIT
+from tests.support.waiting import wait_until
 
 SECONDS = 60.0
 """What each run of this module may take. Without the options under test it takes longer, or for ever."""

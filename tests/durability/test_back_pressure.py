@@ -11,7 +11,8 @@ from psycopg import sql
 from tests.durability.clients import answer, connections, request, unread_bytes
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import wait_until
 
 MEGABYTE = 2**20
 

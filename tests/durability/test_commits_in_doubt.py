@@ -5,13 +5,14 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.database import PostgresForTests
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
 from tests.durability.proxy import CuttingProxy, cutting_proxy
 from tests.durability.spool_files import fill, log_size, numbered, stored, voice_callback
-from tests.new_events import new_events
-from tests.serving import running_tracker, wait_until
+from tests.support.database import PostgresForTests
+from tests.support.events import new_events
+from tests.support.serving import running_tracker
+from tests.support.waiting import wait_until
 
 CUTS = 5
 

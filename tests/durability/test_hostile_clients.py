@@ -11,7 +11,7 @@ from tests.durability.figures import Figures
 from tests.durability.hostile import hostile_clients
 from tests.durability.memory import MEGABYTE, peak_memory
 from tests.durability.steady import steady_load
-from tests.serving import running_tracker
+from tests.support.serving import running_tracker
 
 RATE = 40.0
 """Good callbacks per second."""

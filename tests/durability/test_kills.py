@@ -13,7 +13,8 @@ import pytest
 from tests.durability.accounting import assert_bounded
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.embedded.server import running_url
 
 ROUNDS = [

@@ -11,7 +11,7 @@ import pytest
 
 from tests.durability.figures import Figures
 from tests.durability.mangled import Attempt, Attempts, Reading
-from tests.serving import Tracker, running_tracker, sign
+from tests.support.serving import Tracker, running_tracker, sign
 
 CONNECTIONS = 16
 PIPELINED = 16

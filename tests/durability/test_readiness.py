@@ -9,7 +9,8 @@ import psutil
 
 from tests.durability.outage import fragile_server
 from tests.durability.test_spool_files import fill_up
-from tests.serving import PATIENCE, Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import PATIENCE, wait_until
 from tracker.web.telemetry.health import SPOOL_FULL
 
 CLIENTS = 16

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.callback_bodies import BODIES, repaired
+from tests.support.callback_bodies import BODIES, repaired
 from tracker.twilio.ambiguity import (
     KNOWN_NAMES,
     READ_NAMES,
