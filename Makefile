@@ -6,7 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-input
-PYTEST_ARGS ?= --numprocesses auto --dist loadfile
+# In the order of the folders: the slow modules come first, and units fill up the end.
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 BENCH_ARGS ?=
 ROUNDS ?= 10
 

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 SECONDS = 60.0
 """What each run of this module may take. Without the options under test it takes longer, or for ever."""
 
-DISTRIBUTION = ("--dist", "loadfile")
+DISTRIBUTION = ("--dist", "loadfile", "--no-loadscope-reorder")
 """As in the Makefile."""
 
 BOUNDED = (sys.executable, str(ROOT / "tests" / "support" / "bounded.py"))

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 from tracker.postgres.embedded.server import running_url
 
 ROUNDS = [
-    3,
+    2,
     pytest.param(
         int(os.environ.get("VIOLENCE_ROUNDS", "25")), marks=[pytest.mark.long, pytest.mark.timeout(1800)], id="many"
     ),
@@ -28,7 +28,7 @@ ROUNDS = [
 PARTS = {"tracker.web.worker": ("web-0", "web-1"), "tracker project": ("projector",)}
 """What is killed, by a part of its command line, and how many there are."""
 
-MOMENT = range(20, 2000)
+MOMENT = range(20, 1000)
 """Acknowledged callbacks until the next kill."""
 
 

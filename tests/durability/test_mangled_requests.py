@@ -107,7 +107,7 @@ class Run:
 @pytest.mark.parametrize(
     "total",
     [
-        100_000,
+        15_000,
         pytest.param(1_000_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
     ],
 )

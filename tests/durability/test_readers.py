@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 
 READERS = 3
 WORKERS = 4
-EVENTS = 8000
+EVENTS = 3000
 
 
 class NaiveReader:
