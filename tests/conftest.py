@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.durability import chance
 from tests.durability import figures as durability_figures
-from tests.support.database import PostgresForTests, running_server
+from tests.support.database import PostgresForTests, describe_server, running_server
 from tests.support.interruption import RunningTests, accept_interrupts
 from tests.support.programs import missing_programs
 
@@ -31,8 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    """What this machine lacks, before anything runs."""
-    return list(missing_programs())
+    """Which PostgreSQL the tests get, and what this machine lacks, before anything runs."""
+    return [describe_server(), *missing_programs()]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
