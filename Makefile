@@ -1,12 +1,13 @@
 # The project's commands. `make run` needs nothing but Python 3.11 or newer, make and pip. `make test` names the other programs that it
 # could use, and skips the tests that need them.
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos violence check map bench lock sbom licences clean python
+.PHONY: help run test coverage chaos violence check map bench lock sbom licences clean python
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-input
-PYTEST_ARGS ?= --numprocesses auto --dist loadfile
+# In the order of the folders: the slow modules come first, and units fill up the end.
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 BENCH_ARGS ?=
 ROUNDS ?= 10
 
@@ -18,6 +19,12 @@ run: .venv/installed ## Serve: webhook, API, pages, metrics, projector, with a P
 
 test: .venv/installed-dev ## Run all tests (PYTEST_ARGS="-k webhook" for some)
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+coverage: .venv/installed-dev ## Run all tests and measure which lines and branches they reach, server processes included
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 chaos: .venv/installed-dev ## Kill and cut off processes under load, ROUNDS=10 times, each with a seed of its own (SEED=… for the first)
 	$(BIN)/python -m tests.durability --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) -- $(PYTEST_ARGS)

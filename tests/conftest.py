@@ -7,10 +7,11 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.database import PostgresForTests, running_server
 from tests.durability import chance
 from tests.durability import figures as durability_figures
-from tests.programs import missing_programs
+from tests.support.database import PostgresForTests, describe_server, running_server
+from tests.support.interruption import RunningTests, accept_interrupts
+from tests.support.programs import missing_programs
 
 # How fast an example runs says nothing on a shared machine.
 settings.register_profile("default", deadline=None)
@@ -22,13 +23,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # Here and not beside the tests that they are for: where tests run side by side, the process that prints reads no other conftest.
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    accept_interrupts()
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(RunningTests())
     chance.choose_seed()
 
 
 def pytest_report_header() -> list[str]:
-    """What this machine lacks, before anything runs."""
-    return list(missing_programs())
+    """Which PostgreSQL the tests get, and what this machine lacks, before anything runs."""
+    return [describe_server(), *missing_programs()]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

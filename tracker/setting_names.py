@@ -13,7 +13,7 @@ INTERNAL: Final = frozenset(
 
 ELSEWHERE: Final = frozenset(
     {
-        "TRACKER_TEST_DATABASE_URL",  # tests/database.py
+        "TRACKER_TEST_DATABASE_URL",  # tests/support/database.py
         # Grafana's provisioning, see docker-compose.yml.
         "TRACKER_PROMETHEUS_URL",
         "TRACKER_POSTGRES_ADDRESS",

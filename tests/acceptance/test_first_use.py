@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.serving import Tracker, bare_environment, running_tracker, wait_until
+from tests.support.serving import Tracker, bare_environment, running_tracker
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

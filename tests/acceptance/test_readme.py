@@ -16,7 +16,9 @@ import httpx
 import pytest
 from twilio.rest.api.v2010.account.message import MessageList
 
-from tests.serving import FORM, PATH, bare_environment, callback, free_port, message_sid, sign, wait_until
+from tests.support.events import message_sid
+from tests.support.serving import FORM, PATH, bare_environment, callback, free_port, sign
+from tests.support.waiting import wait_until
 
 ROOT: Final = Path(__file__).parents[2]
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")

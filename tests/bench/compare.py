@@ -19,7 +19,7 @@ from tests.bench.results import NAMES, TITLES, Comparison, Name, Round
 from tests.bench.rivals import SQL
 from tests.bench.servers import ServerUnderLoad, TrackerUnderLoad, running_rival, running_tracker
 from tests.bench.wrk import BenchError, run_wrk
-from tests.database import database_of
+from tests.support.database import database_of
 
 CATCH_UP_SECONDS: Final = 300
 """How long the projector may take after a load."""

@@ -18,10 +18,11 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.programs import find_program
-from tests.story import SID, append, event, project, quarantined
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import SID, append, event, quarantined
+from tests.support.programs import find_program
+from tests.support.projector import project
 
 TELEPHONE = 390
 """Pixels of a usual telephone's width."""

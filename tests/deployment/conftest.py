@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.database import database_of
 from tests.deployment.compose import ROOT, read_compose
+from tests.support.database import database_of
 from tracker.postgres.embedded.server import EmbeddedServer
 from tracker.postgres.migrations import migrate
 

@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 import pytest
 
-from tests.new_events import new_event, new_events, quarantined, uuid_of
+from tests.support.events import new_event, new_events, quarantined, uuid_of
 from tracker.log.event import NewEvent
 from tracker.log.event_store import EventStore, event_columns
 from tracker.postgres.binary_arrays import PackedArray, pack_text, register_packed_arrays

@@ -1,5 +1,6 @@
 """The Makefile's way to an environment: too old a Python, and an environment of another one. Stubs stand in for Python and pip."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -48,8 +49,16 @@ def stub_python(clone: Path, major: int, minor: int) -> Path:
 
 
 def make_run(clone: Path, python: Path | str) -> subprocess.CompletedProcess[str]:
+    # Variables of the make that runs the tests would make this one a sub-make, which prints more.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ["make", "run", f"PYTHON={python}"], cwd=clone, capture_output=True, text=True, timeout=60, check=False
+        ["make", "run", f"PYTHON={python}"],
+        cwd=clone,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

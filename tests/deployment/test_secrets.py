@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.compose import ROOT, example_environment, read_compose, resolved
-from tests.serving import wait_until
+from tests.support.waiting import wait_until
 from tracker.server_settings import load_server_settings
 from tracker.settings import load_settings
 

@@ -7,10 +7,11 @@ from uuid import UUID
 
 import psycopg
 
-from tests.counting import assert_exact
 from tests.durability.ledger import Ledger, Saying
 from tests.durability.life_cycles import outcome
-from tests.serving import Tracker, wait_until
+from tests.support.projections.counting import assert_exact
+from tests.support.serving import Tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.sql_files import query
 
 BOUND = 1.0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.serving import FORM, PATH, Tracker, callback, message_sid, sign
+from tests.support.events import message_sid
+from tests.support.serving import FORM, PATH, Tracker, callback, sign
 
 HALF_A_HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Ty".encode()
 HALF_A_BODY = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 60000\r\n\r\nMessageSid=".encode()

@@ -16,7 +16,7 @@ from typing import Final
 import uvloop
 
 from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, allow_descriptors
-from tests.serving import FORM, PATH, bare_environment
+from tests.support.serving import FORM, PATH, bare_environment
 
 SIGNATURE: Final = "A" * 27 + "="
 """It has the shape of one."""

@@ -15,7 +15,9 @@ from tests.durability.clients import allow_descriptors
 from tests.durability.ledger import Ledger, Saying
 from tests.durability.life_cycles import life
 from tests.durability.poster import Poster, Requests, connect
-from tests.serving import Tracker, message_sid, wait_until
+from tests.support.events import message_sid
+from tests.support.serving import Tracker
+from tests.support.waiting import wait_until
 
 __all__ = ["CONNECTIONS", "TIMEOUT", "Load", "assert_nothing_lost", "settle", "under_load"]
 

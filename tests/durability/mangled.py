@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote_plus
 
-from tests.serving import ACCOUNT_SID, FORM, PATH, TOKEN
+from tests.support.serving import ACCOUNT_SID, FORM, PATH, TOKEN
 from tracker.twilio.form import signed_text
 
 Pairs = list[tuple[str, str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.database import own_directory
+from tests.support.database import own_directory
 from tracker.postgres.embedded.server import EmbeddedServer
 
 

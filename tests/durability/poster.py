@@ -8,7 +8,7 @@ from typing import cast
 from urllib.parse import quote
 
 from tests.durability.ledger import Saying
-from tests.serving import ACCOUNT_SID, FORM, PATH, TOKEN, Tracker, sign
+from tests.support.serving import ACCOUNT_SID, FORM, PATH, TOKEN, Tracker, sign
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psycopg
 
-from tests.serving import callback
+from tests.support.serving import callback
 from tracker.log.event import NewEvent
 from tracker.log.spool.spool_file import Spool
 from tracker.postgres.sql_files import query

@@ -15,7 +15,8 @@ from tests.durability.ledger import Ledger, Saying
 from tests.durability.life_cycles import life
 from tests.durability.load import TIMEOUT
 from tests.durability.poster import Poster, Requests, connect
-from tests.serving import Tracker, message_sid
+from tests.support.events import message_sid
+from tests.support.serving import Tracker
 
 
 class SteadyLoad(Ledger):

@@ -19,7 +19,8 @@ from tests.durability.figures import Figures
 from tests.durability.ledger import Latency
 from tests.durability.load import Load, under_load
 from tests.durability.memory import MEGABYTE, peak_memory
-from tests.serving import FORM, PATH, Tracker, running_tracker, wait_until
+from tests.support.serving import FORM, PATH, Tracker, running_tracker
+from tests.support.waiting import wait_until
 from tracker.http.connection_limits import REPLY_SECONDS, REQUEST_SECONDS
 from tracker.http.protocol import MAX_REQUEST_BYTES
 from tracker.http.request_head import MAX_HEAD_BYTES

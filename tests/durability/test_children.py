@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.durability.clients import NOTHING, connections
-from tests.serving import (
+from tests.support.serving import (
     ACCOUNT_SID,
     TOKEN,
     Tracker,
@@ -18,8 +18,8 @@ from tests.serving import (
     free_port,
     running_tracker,
     starting_tracker,
-    wait_until,
 )
+from tests.support.waiting import wait_until
 from tracker.postgres.embedded.server import EmbeddedServer
 
 API_TOKEN = "b5c0b187fe309af0f4d35982fd961d7e"  # of nobody's tracker

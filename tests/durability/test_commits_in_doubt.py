@@ -5,15 +5,16 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.database import PostgresForTests
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
 from tests.durability.proxy import CuttingProxy, cutting_proxy
 from tests.durability.spool_files import fill, log_size, numbered, stored, voice_callback
-from tests.new_events import new_events
-from tests.serving import running_tracker, wait_until
+from tests.support.database import PostgresForTests
+from tests.support.events import new_events
+from tests.support.serving import running_tracker
+from tests.support.waiting import wait_until
 
-CUTS = 5
+CUTS = 3
 
 
 def wait_for_cut(proxy: CuttingProxy, cut: int) -> None:
@@ -43,7 +44,7 @@ def test_an_answer_lost_after_its_commit_is_neither_lost_nor_doubled(
 
 def test_the_drain_whose_answer_is_lost_stores_nothing_twice(postgres: PostgresForTests, tmp_path: Path) -> None:
     """What it appended is still in the journal, is appended again, and is in the log once, in the journal's order."""
-    events = new_events(30_000)
+    events = new_events(15_000)
     fill(tmp_path / "spool" / "worker-0.sqlite", events)
     with (
         postgres.database() as database_url,

@@ -15,7 +15,8 @@ from tests.durability.disk import enlarge, fill_up, may_mount, small_disk
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
 from tests.durability.outage import FragileServer, fragile_server
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import wait_until
 
 MOUNTED = may_mount()
 

@@ -11,17 +11,17 @@ from tests.durability.figures import Figures
 from tests.durability.hostile import hostile_clients
 from tests.durability.memory import MEGABYTE, peak_memory
 from tests.durability.steady import steady_load
-from tests.serving import running_tracker
+from tests.support.serving import running_tracker
 
 RATE = 40.0
 """Good callbacks per second."""
 
-SECONDS = float(os.environ.get("HOSTILE_SECONDS", "15"))
+SECONDS = float(os.environ.get("HOSTILE_SECONDS", "6"))
 """Environment variable: how long the attack lasts."""
 
 LONG_SECONDS = 3600.0
 
-ALONE_SECONDS = 5.0
+ALONE_SECONDS = 3.0
 """How long good callbacks are measured alone first, because other tests may run beside this one."""
 
 MAX_P99 = 0.4

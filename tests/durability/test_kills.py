@@ -13,11 +13,12 @@ import pytest
 from tests.durability.accounting import assert_bounded
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.embedded.server import running_url
 
 ROUNDS = [
-    3,
+    2,
     pytest.param(
         int(os.environ.get("VIOLENCE_ROUNDS", "25")), marks=[pytest.mark.long, pytest.mark.timeout(1800)], id="many"
     ),
@@ -27,7 +28,10 @@ ROUNDS = [
 PARTS = {"tracker.web.worker": ("web-0", "web-1"), "tracker project": ("projector",)}
 """What is killed, by a part of its command line, and how many there are."""
 
-MOMENT = range(20, 2000)
+CALM = 0.05
+"""Seconds between an answer and the connection's next callback: what comes in during a recovery has to be projected afterwards."""
+
+MOMENT = range(20, 1000)
 """Acknowledged callbacks until the next kill."""
 
 
@@ -80,7 +84,7 @@ def running(tracker: Tracker, part: str) -> set[int]:
 @pytest.mark.parametrize("part", PARTS)
 def test_sigkill_of_a_worker_or_the_projector(part: str, rounds: int, rng: random.Random, figures: Figures) -> None:
     """The supervisor starts it again; nothing that was acknowledged is lost or doubled."""
-    with running_tracker(TRACKER_WORKERS="2") as tracker, under_load(tracker) as load:
+    with running_tracker(TRACKER_WORKERS="2") as tracker, under_load(tracker, pause=CALM) as load:
         killed = set[int]()
         for _ in range(rounds):
             load.wait_for(rng.choice(MOMENT))
@@ -118,7 +122,7 @@ def wait_for_postmaster(data_dir: Path, old: psutil.Process | None = None) -> ps
 @pytest.mark.parametrize("rounds", ROUNDS)
 def test_sigkill_of_the_postmaster(rounds: int, rng: random.Random, figures: Figures) -> None:
     """PostgreSQL dies with all its sessions; callbacks go on being taken, and the supervisor starts it again."""
-    with running_tracker() as tracker, under_load(tracker) as load:
+    with running_tracker() as tracker, under_load(tracker, pause=CALM) as load:
         killed = set[int]()
         for _ in range(rounds):
             load.wait_for(rng.choice(MOMENT))
@@ -159,7 +163,7 @@ def kill_one_backend(tracker: Tracker) -> int:
 @pytest.mark.parametrize("rounds", ROUNDS)
 def test_sigkill_of_one_backend(rounds: int, rng: random.Random, figures: Figures) -> None:
     """PostgreSQL then ends all sessions and recovers: commits that were on their way are in doubt, and resolved."""
-    with running_tracker() as tracker, under_load(tracker) as load:
+    with running_tracker() as tracker, under_load(tracker, pause=CALM) as load:
         killed = set[int]()
         for _ in range(rounds):
             load.wait_for(rng.choice(MOMENT))
@@ -175,7 +179,7 @@ def test_sigkill_of_one_backend(rounds: int, rng: random.Random, figures: Figure
 
 def test_sigkill_of_everything_at_once(rng: random.Random, figures: Figures) -> None:
     """The whole server dies under load and is started again on the same directory: as after a power cut without the disk's part."""
-    with running_tracker() as first, under_load(first) as load:
+    with running_tracker() as first, under_load(first, pause=CALM) as load:
         load.wait_for(rng.choice(MOMENT))
         database = wait_for_postmaster(first.data_dir)
         processes = psutil.Process(first.process.pid).children(recursive=True)

@@ -9,7 +9,7 @@ import pytest
 from tests.durability.clients import allow_descriptors, answer, request, worker
 from tests.durability.figures import Figures
 from tests.durability.memory import MEGABYTE, peak_memory
-from tests.serving import FORM, PATH, Tracker, running_tracker
+from tests.support.serving import FORM, PATH, Tracker, running_tracker
 
 MAX_GROWTH = 150 * MEGABYTE
 """MAX_HELD_BYTES, half as much again for what estimates miss, and what 1,200 connections take."""

@@ -4,14 +4,15 @@ import threading
 
 import psycopg
 
-from tests.database import PostgresForTests
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
-from tests.serving import running_tracker, wait_until
+from tests.support.database import PostgresForTests
+from tests.support.serving import running_tracker
+from tests.support.waiting import wait_until
 
 READERS = 3
 WORKERS = 4
-EVENTS = 8000
+EVENTS = 3000
 
 
 class NaiveReader:

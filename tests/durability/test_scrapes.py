@@ -6,7 +6,8 @@ import httpx
 
 from tests.durability.figures import Figures
 from tests.durability.test_bad_clients import assert_answered, good_callbacks, latency_alone
-from tests.serving import PATIENCE, running_tracker, wait_until
+from tests.support.serving import running_tracker
+from tests.support.waiting import PATIENCE, wait_until
 
 SCRAPERS = 8
 

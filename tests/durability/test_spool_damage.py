@@ -10,7 +10,8 @@ import pytest
 from tests.durability.outage import FragileServer, fragile_server
 from tests.durability.spool_files import messages
 from tests.durability.test_spool_files import kill_all
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import wait_until
 from tracker.log.spool.recovery import SALVAGED
 
 SPOOLED = 30

@@ -18,8 +18,9 @@ from tests.durability.figures import Figures
 from tests.durability.load import assert_nothing_lost, under_load
 from tests.durability.outage import FragileServer, fragile_server
 from tests.durability.spool_files import fill, log_size, messages, numbered, stored
-from tests.new_events import new_events
-from tests.serving import Tracker, callback, message_sid, running_tracker, wait_until
+from tests.support.events import message_sid, new_events
+from tests.support.serving import Tracker, callback, running_tracker
+from tests.support.waiting import wait_until
 from tracker.log.spool.recovery import kept_files
 from tracker.log.spool.spool_file import PAGE_BYTES
 

@@ -11,14 +11,16 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.database import PostgresForTests
 from tests.durability.accounting import BOUND, GRACE, assert_bounded
 from tests.durability.figures import Figures
 from tests.durability.load import settle, under_load
 from tests.durability.outage import FragileServer, fragile_server
 from tests.durability.proxy import cutting_proxy
 from tests.durability.spool_files import voice_callback
-from tests.serving import message_sid, running_tracker, wait_until
+from tests.support.database import PostgresForTests
+from tests.support.events import message_sid
+from tests.support.serving import running_tracker
+from tests.support.waiting import wait_until
 
 EVERY_TIMEOUT = 7.0
 """Seconds, longer than any time limit of the server's own."""

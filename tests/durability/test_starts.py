@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from tests.durability.outage import fragile_server
-from tests.serving import Tracker, running_tracker, starting_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker, starting_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.embedded.server import EmbeddedServer, running_url
 from tracker.postgres.migrations import APPLICATION, MIGRATION_LOCK
 from tracker.supervisor.supervisor import STOP_SECONDS

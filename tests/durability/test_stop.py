@@ -11,7 +11,8 @@ import pytest
 from tests.durability.clients import HALF_A_BODY, HALF_A_HEAD, NOTHING, answer, connections, request
 from tests.durability.load import assert_nothing_lost, under_load
 from tests.durability.outage import fragile_server
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import wait_until
 from tracker.http.server import STOP_SECONDS as WORKER_STOP_SECONDS
 from tracker.supervisor.supervisor import STOP_SECONDS
 

@@ -17,7 +17,8 @@ import psycopg
 import pytest
 
 from tests.durability.load import under_load
-from tests.serving import ACCOUNT_SID, TOKEN, Tracker, bare_environment, running_tracker, wait_until
+from tests.support.serving import ACCOUNT_SID, TOKEN, Tracker, bare_environment, running_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.embedded.server import EmbeddedServer
 from tracker.supervisor.supervisor import STOP_SECONDS, WORKER_SECONDS
 

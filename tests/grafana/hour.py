@@ -20,7 +20,9 @@ import psutil
 import psycopg
 
 from tests.grafana.prometheus import Prometheus, running_prometheus
-from tests.serving import ACCOUNT_SID, TOKEN, Tracker, callback, message_sid, running_tracker, wait_until
+from tests.support.events import message_sid
+from tests.support.serving import ACCOUNT_SID, TOKEN, Tracker, callback, running_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.embedded.server import running_url
 
 NUMBERS: Final = {"US": "+12015550123", "GB": "+447400123456", "BR": "+5511961234567"}

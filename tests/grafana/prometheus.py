@@ -16,8 +16,9 @@ import httpx
 import yaml
 
 from tests.grafana.shipped import PROMETHEUS, read_yaml, rule_files
-from tests.programs import find_program
-from tests.serving import PATIENCE, free_port, wait_until
+from tests.support.programs import find_program
+from tests.support.serving import free_port
+from tests.support.waiting import PATIENCE, wait_until
 
 SCRAPE_SECONDS: Final = 3
 """Instead of 15. An answer without the database may take the tracker two seconds, so less would be a time-out during an outage."""

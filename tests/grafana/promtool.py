@@ -2,7 +2,7 @@
 
 import subprocess
 
-from tests.programs import find_program
+from tests.support.programs import find_program
 
 
 def promtool(*arguments: str, given: str = "") -> None:

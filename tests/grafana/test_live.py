@@ -22,7 +22,7 @@ from tests.grafana.prometheus import GRAFANA_URL, SCRAPE_SECONDS
 from tests.grafana.promql_names import selectors
 from tests.grafana.promtool import promtool
 from tests.grafana.shipped import alerts
-from tests.serving import wait_until
+from tests.support.waiting import wait_until
 from tracker.twilio.error_codes import find
 
 EMPTY: Final = {

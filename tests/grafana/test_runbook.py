@@ -14,8 +14,8 @@ import pytest
 from grafana.builder.__main__ import rendered_runbook
 from grafana.builder.runbook import PAGE
 from tests.grafana.shipped import RUNBOOK, alerts
-from tests.new_events import EVIDENCE, new_events
-from tests.serving import Tracker, bare_environment, message_sid, running_tracker
+from tests.support.events import EVIDENCE, message_sid, new_events
+from tests.support.serving import Tracker, bare_environment, running_tracker
 from tracker.log.spool.spool_file import Spool
 
 SECONDS: Final = 30

@@ -14,20 +14,20 @@ import pytest
 from psycopg.rows import dict_row
 
 from projections.runner import RUNNER_LOCK
-from tests.database import PostgresForTests
-from tests.serving import (
+from tests.support.database import PostgresForTests
+from tests.support.events import message_sid
+from tests.support.serving import (
     ACCOUNT_SID,
     FORM,
     PATH,
     TOKEN,
     Tracker,
     callback,
-    message_sid,
     running_tracker,
     sign,
     starting_tracker,
-    wait_until,
 )
+from tests.support.waiting import wait_until
 from tracker.postgres.roles import Role, conninfo
 from tracker.postgres.sql_files import query
 from tracker.web.access.tokens import LOCAL_ONLY

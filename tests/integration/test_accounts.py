@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.story import ACCOUNT, append, event
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import ACCOUNT, append, event
 from tracker.commands.history import command
 
 OTHER = "AC" + "b" * 32

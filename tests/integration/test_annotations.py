@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from psycopg.rows import TupleRow
 
-from tests.answering import answering
+from tests.support.application import answering
 from tracker.commands.annotate import command
 from tracker.postgres.roles import Role, conninfo
 from tracker.queries.annotations import MAX_TEXT

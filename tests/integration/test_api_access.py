@@ -12,8 +12,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from structlog.testing import capture_logs
 
-from tests.answering import answering
-from tests.story import SID, append, event
+from tests.support.application import answering
+from tests.support.events import SID, append, event
 from tracker.queries import reads
 from tracker.queries.reads import READ_SECONDS
 from tracker.web.api import messages as api

@@ -9,8 +9,9 @@ from jsonschema import Draft202012Validator
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.answering import answering
-from tests.story import SID, append, event, project, quarantined
+from tests.support.application import answering
+from tests.support.events import SID, append, event, quarantined
+from tests.support.projector import project
 
 QUARANTINED = UUID(int=7)
 

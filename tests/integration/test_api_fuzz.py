@@ -12,9 +12,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from schemathesis import GenerationMode
 
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.story import SID, append, event, project, quarantined
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import SID, append, event, quarantined
+from tests.support.projector import project
 
 SLOW = (
     HealthCheck.too_slow,

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.story import ACCOUNT, append, at, event, project
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import ACCOUNT, append, at, event
+from tests.support.projector import project
 from tracker.postgres.roles import Role, conninfo
 from tracker.postgres.sql_files import query
 

@@ -10,9 +10,10 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.story import ACCOUNT, SID, append, at, event, project
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import ACCOUNT, SID, append, at, event
+from tests.support.projector import project
 from tracker.queries.times import format_time
 
 OTHER = "MM" + "2" * 32

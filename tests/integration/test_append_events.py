@@ -16,8 +16,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from tests.new_events import ACCOUNT_SID, EVIDENCE, RECEIVED_AT, message_sid, new_event, new_events, uuid_of
-from tests.serving import wait_until
+from tests.support.events import ACCOUNT_SID, EVIDENCE, RECEIVED_AT, message_sid, new_event, new_events, uuid_of
+from tests.support.waiting import wait_until
 from tracker.log.event import Evidence, NewEvent, from_microseconds
 from tracker.log.event_store import EventStore, event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays

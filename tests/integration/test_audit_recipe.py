@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from tests.answering import answering
-from tests.serving import TOKEN, sign
-from tests.story import SID, append, event
+from tests.support.application import answering
+from tests.support.events import SID, append, event
+from tests.support.serving import TOKEN, sign
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "OPERATIONS.md"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import bare_environment
+from tests.support.serving import bare_environment
 
 SID = "SM" + "0" * 32
 

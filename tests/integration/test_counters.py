@@ -15,11 +15,11 @@ from projections.projection import Projection
 from projections.projector import project
 from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from tests.counting import assert_exact, counters, log_counts
-from tests.projector import become_active, is_active, projecting, wait_projected
-from tests.serving import wait_until
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.counting import assert_exact, counters, log_counts
+from tests.support.projections.traffic import traffic
+from tests.support.projector import become_active, is_active, projecting, wait_projected
+from tests.support.waiting import wait_until
 from tracker.postgres.roles import Role, conninfo
 
 

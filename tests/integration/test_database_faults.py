@@ -13,7 +13,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from projections.runner import RUNNER_LOCK
-from tests.serving import Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.roles import Role, conninfo
 from tracker.web.telemetry.faults import find_database_faults, find_login_fault
 

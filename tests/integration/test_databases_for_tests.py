@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from docker.errors import DockerException, ImageNotFound
 
-import tests.database
-from tests.database import URL_VARIABLE, PostgresForTests, docker_url, own_directory, running_server
+import tests.support.database
+from tests.support.database import URL_VARIABLE, PostgresForTests, docker_url, own_directory, running_server
 from tracker.postgres.sql_files import SQL_DIR
 
 
@@ -90,8 +90,8 @@ def test_each_test_has_a_database_of_its_own(postgres: PostgresForTests) -> None
 def test_docker_is_used_where_an_engine_answers(postgres: PostgresForTests, monkeypatch: pytest.MonkeyPatch) -> None:
     """The container runs as long as the tests do."""
     container = FakeContainer(postgres.url, None)
-    monkeypatch.setattr(tests.database, "DockerClient", FakeEngine)
-    monkeypatch.setattr(tests.database, "PostgresContainer", container.running)
+    monkeypatch.setattr(tests.support.database, "DockerClient", FakeEngine)
+    monkeypatch.setattr(tests.support.database, "PostgresContainer", container.running)
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     with running_server() as server:
         assert server.url == postgres.url
@@ -102,8 +102,8 @@ def test_docker_is_used_where_an_engine_answers(postgres: PostgresForTests, monk
 @pytest.mark.parametrize("error", [ImageNotFound("no such image"), DockerException("no network")])
 def test_an_engine_that_cannot_run_the_image_is_passed_over(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine without a network; the embedded server is as good."""
-    monkeypatch.setattr(tests.database, "DockerClient", FakeEngine)
-    monkeypatch.setattr(tests.database, "PostgresContainer", FakeContainer("", error).running)
+    monkeypatch.setattr(tests.support.database, "DockerClient", FakeEngine)
+    monkeypatch.setattr(tests.support.database, "PostgresContainer", FakeContainer("", error).running)
     with ExitStack() as stack:
         assert docker_url(stack) is None
 
@@ -118,7 +118,7 @@ def test_no_engine_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 PROGRAM = """
 import sys
 from contextlib import ExitStack
-from tests.database import embedded_url
+from tests.support.database import embedded_url
 with ExitStack() as stack:
     print(embedded_url(stack), flush=True)
     sys.stdin.read()

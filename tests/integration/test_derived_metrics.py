@@ -16,10 +16,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from tests.counting import log_counts
-from tests.projector import become_active
-from tests.story import append_async
-from tests.traffic import CHANNELS, COUNTRIES, traffic
+from tests.support.events import append_async
+from tests.support.projections.counting import log_counts
+from tests.support.projections.traffic import CHANNELS, COUNTRIES, traffic
+from tests.support.projector import become_active
 from tracker.postgres.roles import Role, conninfo
 from tracker.twilio.error_codes import all_codes
 from tracker.web.telemetry.metrics import Metrics, Pool

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from tests.serving import bare_environment
+from tests.support.serving import bare_environment
 from tracker.errors import EmbeddedServerError
 from tracker.postgres.embedded import system_user, wheel
 from tracker.postgres.embedded.server import EmbeddedServer, make_data_directory

@@ -15,8 +15,8 @@ import psutil
 import psycopg
 import pytest
 
-from tests.database import own_directory
-from tests.serving import wait_until
+from tests.support.database import own_directory
+from tests.support.waiting import wait_until
 from tracker.errors import EmbeddedServerError, NoDatabaseError, SettingsError
 from tracker.postgres.embedded import server as embedded
 from tracker.postgres.embedded.postmaster import end_orphans

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.new_events import EVIDENCE, RECEIVED_AT, new_event, new_events, quarantined, uuid_of
+from tests.support.events import EVIDENCE, RECEIVED_AT, new_event, new_events, quarantined, uuid_of
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.appender import Appender
 from tracker.log.event import NewEvent, from_microseconds

@@ -8,8 +8,9 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
-from tests.database import PostgresForTests, database_of
-from tests.serving import Tracker, starting_tracker, wait_until
+from tests.support.database import PostgresForTests, database_of
+from tests.support.serving import Tracker, starting_tracker
+from tests.support.waiting import wait_until
 from tracker.errors import DatabaseUnavailableError, MigrationError
 from tracker.settings import load_settings
 from tracker.supervisor import database_supervisor as keeper

@@ -7,7 +7,7 @@ import psycopg
 
 from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from tests.new_events import new_events
+from tests.support.events import new_events
 from tracker.log.event_store import EventStore
 from tracker.postgres.roles import Role, conninfo
 

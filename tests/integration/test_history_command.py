@@ -13,8 +13,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from rich.console import Console
 
-from tests.answering import answering
-from tests.story import ACCOUNT, SID, append, event
+from tests.support.application import answering
+from tests.support.events import ACCOUNT, SID, append, event
 from tracker.commands.history import command
 from tracker.commands.tables.history_table import print_history
 from tracker.errors import DatabaseUnavailableError

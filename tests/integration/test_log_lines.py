@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ACCOUNT_SID, PATIENCE, TOKEN, bare_environment, wait_until
+from tests.support.serving import ACCOUNT_SID, TOKEN, bare_environment
+from tests.support.waiting import PATIENCE, wait_until
 
 READY = ("server.ready", "projector.ready")
 """Said once the webhook answers, and once the projections are kept."""

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from projections.fold.message import Said
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.serving import Tracker, running_tracker
-from tests.story import ACCOUNT, append, event
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import ACCOUNT, append, event
+from tests.support.serving import Tracker, running_tracker
 from tracker.commands.history import command
 from tracker.queries.history import HistoryFold
 from tracker.queries.history_reader import PAGE_BYTES, PAGE_EVENTS, PART_EVENTS

@@ -11,9 +11,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.story import ACCOUNT, SID, append, event
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import ACCOUNT, SID, append, event
 
 HOSTILE = "MM" + "5" * 32
 ATTACK = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>"

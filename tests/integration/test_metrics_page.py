@@ -14,7 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg_pool import AsyncConnectionPool
 
-from tests.serving import PATIENCE, Tracker, running_tracker, wait_until
+from tests.support.serving import Tracker, running_tracker
+from tests.support.waiting import PATIENCE, wait_until
 from tracker.log.circuit_breaker import Availability
 from tracker.postgres.roles import Role, conninfo
 from tracker.web.telemetry import faults, metrics

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.serving import bare_environment
+from tests.support.serving import bare_environment
 from tracker.postgres.migrations import pending_migrations
 
 

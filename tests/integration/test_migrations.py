@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.database import PostgresForTests, database_of
+from tests.support.database import PostgresForTests, database_of
 from tracker.errors import DatabaseUnavailableError, MigrationError
 from tracker.postgres import migrations
 from tracker.postgres.migrations import APPLICATION, MIGRATION_LOCK, migrate, pending_migrations

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from tests.loopback import connect
+from tests.support.loopback import connect
 from tracker.http import connection_limits as watched
 from tracker.http.connection_limits import Connections, WatchedState
 from tracker.http.protocol import WatchedProtocol

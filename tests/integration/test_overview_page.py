@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.database import PostgresForTests
-from tests.new_events import new_event
-from tests.serving import Tracker, callback, message_sid, running_tracker
+from tests.support.database import PostgresForTests
+from tests.support.events import message_sid, new_event
+from tests.support.serving import Tracker, callback, running_tracker
 from tracker.log.event import NewEvent
 from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.database import PostgresForTests
+from tests.support.database import PostgresForTests
 from tracker.log.event import from_microseconds
 from tracker.postgres.binary_arrays import (
     BYTEA_OID,

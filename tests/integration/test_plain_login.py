@@ -6,8 +6,8 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from tests.database import PostgresForTests, database_of
-from tests.new_events import new_events
+from tests.support.database import PostgresForTests, database_of
+from tests.support.events import new_events
 from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays
 from tracker.postgres.migrations import migrate

@@ -14,10 +14,10 @@ from projections.metric_counters import METRIC_COUNTERS
 from projections.projection_status import Health, read_status
 from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from tests.projector import become_active, is_active, projecting, wait_projected
-from tests.serving import wait_until
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.traffic import traffic
+from tests.support.projector import become_active, is_active, projecting, wait_projected
+from tests.support.waiting import wait_until
 from tracker.postgres.roles import Role, conninfo
 
 NAMES = ["delivery_stats", "message_state", "metric_counters"]

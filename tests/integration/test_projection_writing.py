@@ -9,8 +9,8 @@ import pytest
 from projections.fold.transitions import Batch
 from projections.projection import Connection
 from projections.writing import write_batch
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.traffic import traffic
 from tracker.errors import RebuildError
 
 

@@ -12,9 +12,9 @@ import pytest
 from projections.rebuild.rebuild import rebuilding
 from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from tests.projector import become_active
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.traffic import traffic
+from tests.support.projector import become_active
 from tracker.postgres import sql_files as queries
 from tracker.postgres.roles import Role, conninfo
 

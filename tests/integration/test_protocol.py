@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from tests.loopback import connect
+from tests.support.loopback import connect
 from tracker.http import connection_limits as limits
 from tracker.http.connection_limits import IDLE_SECONDS, LINGER_SECONDS, REPLY_SECONDS, REQUEST_SECONDS, Connections
 from tracker.http.fast_path import ShortcutProtocol, ShortcutState, WholeRequest

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.story import ACCOUNT, SID, append, event, quarantined
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import ACCOUNT, SID, append, event, quarantined
 from tracker.commands.quarantine import command
 from tracker.postgres.roles import Role, conninfo
 

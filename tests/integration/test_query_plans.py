@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.histories import NOON
-from tests.new_events import message_sid, new_events
+from tests.support.events import message_sid, new_events
+from tests.support.projections.histories import NOON
 from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays
 from tracker.postgres.sql_files import query

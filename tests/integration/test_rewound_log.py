@@ -14,10 +14,11 @@ import pytest
 from projections.projection_status import Health, read_status
 from projections.registry import PROJECTIONS
 from projections.runner import CheckpointMovedError, Runner
-from tests.projector import become_active
-from tests.serving import bare_environment, running_tracker, wait_until
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.traffic import traffic
+from tests.support.projector import become_active
+from tests.support.serving import bare_environment, running_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.roles import Role, conninfo
 
 REASON = "the log was put back to an earlier state and does not have the event at position {0} that was applied last: tracker rebuild {1}"

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from projections.registry import PROJECTIONS
-from tests.new_events import new_events
+from tests.support.events import new_events
 from tracker.log.event_store import event_columns
 from tracker.postgres.binary_arrays import register_packed_arrays
 from tracker.postgres.roles import Role, conninfo

@@ -13,11 +13,12 @@ from projections.metric_counters import METRIC_COUNTERS
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.runner import CheckpointMovedError, Runner
-from tests.counting import assert_exact
-from tests.projector import become_active
-from tests.serving import running_tracker, wait_until
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.counting import assert_exact
+from tests.support.projections.traffic import traffic
+from tests.support.projector import become_active
+from tests.support.serving import running_tracker
+from tests.support.waiting import wait_until
 from tracker.postgres.roles import Role, conninfo
 
 NUMBER = "+14155238886"

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from tests.loopback import connect
+from tests.support.loopback import connect
 from tracker.http.connection_limits import Connections
 from tracker.http.fast_path import MAX_BODY_BYTES, ShortcutProtocol, ShortcutState, WholeRequest
 from tracker.http.request_reader import MAX_PIPELINED

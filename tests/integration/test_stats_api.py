@@ -11,10 +11,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from projections.latency_digest import FLOOR_SECONDS, RELATIVE_ERROR
-from tests.answering import answering
-from tests.database import PostgresForTests
-from tests.story import append, at, event, project
-from tests.traffic import CHANNELS, COUNTRIES, START, traffic
+from tests.support.application import answering
+from tests.support.database import PostgresForTests
+from tests.support.events import append, at, event
+from tests.support.projections.traffic import CHANNELS, COUNTRIES, START, traffic
+from tests.support.projector import project
 from tracker.queries.statistics import MAX_ROWS
 from tracker.queries.times import format_time
 

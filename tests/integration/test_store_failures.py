@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.new_events import new_event, new_events, quarantined
+from tests.support.events import new_event, new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.event import NewEvent
 from tracker.log.event_store import EventStore

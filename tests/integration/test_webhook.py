@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from tests.database import PostgresForTests
 from tests.durability.clients import answer, connections
-from tests.serving import ACCOUNT_SID, FORM, PATH, TOKEN, Tracker, callback, message_sid, running_tracker, sign
+from tests.support.database import PostgresForTests
+from tests.support.events import message_sid
+from tests.support.serving import ACCOUNT_SID, FORM, PATH, TOKEN, Tracker, callback, running_tracker, sign
 
 OTHER_ACCOUNT = "AC" + "f" * 32
 

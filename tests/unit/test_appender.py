@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.appending import StoppedStore, outcomes, with_body
-from tests.new_events import new_event, new_events, quarantined
+from tests.support.events import new_event, new_events, quarantined
+from tests.support.stores import StoppedStore, outcomes, with_body
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError
 from tracker.log.appender import EVEN_EVENTS, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Appender
 from tracker.log.event import NewEvent

@@ -120,7 +120,6 @@ def test_licences_are_refused_by_name(licence: str, reason: str | None) -> None:
     assert find_refusal("psycopg", "LGPL-3.0-only") is None
 
 
-@pytest.mark.timeout(300)
 def test_the_sbom_lists_the_lock(tmp_path: Path) -> None:
     """`make sbom` writes CycloneDX with every package of the runtime lock, its version and its hashes."""
     output = tmp_path / "sbom.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.new_events import new_events, quarantined
+from tests.support.events import new_events, quarantined
 from tracker.errors import DatabaseUnavailableError, RecordsRefusedError, SpoolUnavailableError
 from tracker.log import failover as failover_module
 from tracker.log.circuit_breaker import Availability

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.appending import StoppedStore, outcomes, with_body
-from tests.new_events import new_event, new_events
+from tests.support.events import new_event, new_events
+from tests.support.stores import StoppedStore, outcomes, with_body
 from tracker.errors import SpoolUnavailableError
 from tracker.log.appender import MAX_WAITING_BYTES, Appender
 from tracker.log.event_store import Kept

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.draining import until
-from tests.new_events import new_events
+from tests.support.events import new_events
+from tests.support.waiting import until
 from tracker.errors import SpoolUnavailableError
 from tracker.log.record import Record
 from tracker.log.spool.recovery import damaged_files, readable_records

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from projections.fold.message import MAX_PLACES, Message, Said, fold
 from projections.fold.status_report import fact_of
-from tests.histories import NOON, SID, events, histories, say
-from tests.reference_fold import OUTCOMES, PHASES, reference_state, status_of
+from tests.support.projections.histories import NOON, SID, events, histories, say
+from tests.support.projections.reference_fold import OUTCOMES, PHASES, reference_state, status_of
 
 STATE = (*reference_state([say(1, "sent")]).keys() - {"superseded"}, "account_sid", "message_sid")
 TIMES = ("first_received_at", "last_received_at", "sent_at", "delivered_at")

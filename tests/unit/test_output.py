@@ -12,7 +12,7 @@ from typing import IO, Final
 import psutil
 import pytest
 
-from tests.serving import wait_until
+from tests.support.waiting import wait_until
 
 PAGE: Final = 4096
 """The smallest pipe there is, in bytes."""

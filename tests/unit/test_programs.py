@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.compose import ROOT
-from tests.programs import PACKAGES, find_program, missing_programs
+from tests.support.programs import PACKAGES, find_program, missing_programs
 
 
 @pytest.fixture

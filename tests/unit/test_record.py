@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.new_events import EVIDENCE, new_event, quarantined
+from tests.support.events import EVIDENCE, new_event, quarantined
 from tracker.log.event import Evidence, NewEvent, Quarantined
 from tracker.log.record import Record, UnreadableRecordError, identity, pack, unpack
 from tracker.twilio.callback import Callback

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from tests.new_events import new_events
+from tests.support.events import new_events
 from tracker.errors import SpoolUnavailableError
 from tracker.log.record import identity
 from tracker.log.spool import recovery as salvage

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.new_events import EVIDENCE, new_event, new_events, quarantined
+from tests.support.events import EVIDENCE, new_event, new_events, quarantined
 from tracker.errors import SpoolDamagedError, SpoolFullError, SpoolUnavailableError
 from tracker.log.record import Record
 from tracker.log.spool.spool_file import PAGE_BYTES, PROBE_BYTES, Spool

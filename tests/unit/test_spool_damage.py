@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.new_events import new_event, new_events
+from tests.support.events import new_event, new_events
 from tracker.log.record import identity, pack
 from tracker.log.spool import wal as spool_wal
 from tracker.log.spool.mark import Mark, MarkFile

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from projections.fold.message import Key, Message, Said, fold
 from projections.fold.transitions import Messages, Transition
 from projections.runner import contiguous
-from tests.histories import ACCOUNTS, NOON, histories, say
+from tests.support.projections.histories import ACCOUNTS, NOON, histories, say
 
 
 class Log:

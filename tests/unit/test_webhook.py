@@ -10,7 +10,8 @@ import pytest
 from litestar.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from tests.serving import ACCOUNT_SID, FORM, PATH, TOKEN, callback, message_sid, sign
+from tests.support.events import message_sid
+from tests.support.serving import ACCOUNT_SID, FORM, PATH, TOKEN, callback, sign
 from tracker.errors import DatabaseUnavailableError
 from tracker.log.appender import Appender
 from tracker.log.event_store import Kept

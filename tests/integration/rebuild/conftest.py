@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.rebuilding import run
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.traffic import traffic
+from tests.support.projector import run
 from tracker.postgres.roles import Role, conninfo
 
 

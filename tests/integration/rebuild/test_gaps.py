@@ -9,10 +9,11 @@ import pytest
 
 from projections.rebuild.rebuild import rebuilding
 from projections.registry import PROJECTIONS
-from tests.counting import assert_exact
-from tests.rebuilding import compare_and_switch, dump, rebuild, run
-from tests.story import append, project
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.counting import assert_exact
+from tests.support.projections.rebuilding import compare_and_switch, dump, rebuild
+from tests.support.projections.traffic import traffic
+from tests.support.projector import project, run
 from tracker.errors import RebuildError
 
 GAP = 61

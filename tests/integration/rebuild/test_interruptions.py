@@ -11,11 +11,11 @@ import pytest
 from projections.delivery_stats import DELIVERY_STATS
 from projections.rebuild.rebuild import OnProgress, rebuilding
 from projections.registry import PROJECTIONS
-from tests.counting import assert_exact
-from tests.rebuilding import compare_and_switch, rebuild
-from tests.serving import PATIENCE
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.counting import assert_exact
+from tests.support.projections.rebuilding import compare_and_switch, rebuild
+from tests.support.projections.traffic import traffic
+from tests.support.waiting import PATIENCE
 
 
 class StoppedError(Exception):

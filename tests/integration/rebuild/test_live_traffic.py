@@ -9,12 +9,12 @@ import psycopg
 from projections.rebuild.rebuild import rebuilding
 from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from tests.counting import assert_exact
-from tests.projector import become_active, lag, wait_projected
-from tests.rebuilding import dump, live_projector, rebuild, run
-from tests.serving import wait_until
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.counting import assert_exact
+from tests.support.projections.rebuilding import dump, live_projector, rebuild
+from tests.support.projections.traffic import traffic
+from tests.support.projector import become_active, lag, run, wait_projected
+from tests.support.waiting import wait_until
 
 
 def test_live_traffic_goes_on(

@@ -12,9 +12,9 @@ import pytest
 from projections.rebuild.partitions import usual_shares
 from projections.rebuild.rebuild import rebuilding
 from projections.registry import PROJECTIONS
-from tests.counting import assert_exact
-from tests.rebuilding import Poisoned, compare_and_switch, dump, rebuild
-from tests.serving import wait_until
+from tests.support.projections.counting import assert_exact
+from tests.support.projections.rebuilding import Poisoned, compare_and_switch, dump, rebuild
+from tests.support.waiting import wait_until
 from tracker.errors import RebuildError
 
 

@@ -15,12 +15,11 @@ from projections.message_state import MESSAGE_STATE
 from projections.metric_counters import METRIC_COUNTERS
 from projections.rebuild.rebuild import rebuilding
 from projections.registry import PROJECTIONS
-from tests.counting import assert_exact
-from tests.histories import histories
-from tests.new_events import EVIDENCE
-from tests.projector import lag
-from tests.rebuilding import dump, rebuild, run, schema
-from tests.story import append
+from tests.support.events import EVIDENCE, append
+from tests.support.projections.counting import assert_exact
+from tests.support.projections.histories import histories
+from tests.support.projections.rebuilding import dump, rebuild, schema
+from tests.support.projector import lag, run
 from tracker.log.event import NewEvent
 from tracker.twilio.callback import Callback
 

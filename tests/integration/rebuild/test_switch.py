@@ -9,10 +9,11 @@ import pytest
 
 from projections.message_state import MESSAGE_STATE
 from projections.rebuild.rebuild import REBUILD_LOCK, rebuilding
-from tests.rebuilding import Poisoned, dump, rebuild, run
-from tests.serving import PATIENCE, wait_until
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.rebuilding import Poisoned, dump, rebuild
+from tests.support.projections.traffic import traffic
+from tests.support.projector import run
+from tests.support.waiting import PATIENCE, wait_until
 from tracker.errors import RebuildError
 
 

@@ -12,12 +12,12 @@ from projections.message_state import MESSAGE_STATE
 from projections.metric_counters import METRIC_COUNTERS
 from projections.projection import Projection
 from projections.rebuild.rebuild import rebuilding
-from tests.counting import assert_exact
-from tests.projector import lag, wait_projected
-from tests.rebuilding import Poisoned, dump, live_projector, rebuild, run
-from tests.serving import wait_until
-from tests.story import append
-from tests.traffic import traffic
+from tests.support.events import append
+from tests.support.projections.counting import assert_exact
+from tests.support.projections.rebuilding import Poisoned, dump, live_projector, rebuild
+from tests.support.projections.traffic import traffic
+from tests.support.projector import lag, run, wait_projected
+from tests.support.waiting import wait_until
 from tracker.errors import RebuildError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.draining import Setting
+from tests.unit.drain.setting import Setting
 
 
 @pytest.fixture(autouse=True)

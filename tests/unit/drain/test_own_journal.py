@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.draining import FakeStore, Setting, until
-from tests.new_events import new_events, quarantined
+from tests.support.events import new_events, quarantined
+from tests.support.stores import FakeStore
+from tests.support.waiting import until
+from tests.unit.drain.setting import Setting
 from tracker.errors import SpoolUnavailableError
 from tracker.log.adaptive_batch_size import FIRST_BATCH_EVENTS
 from tracker.log.appender import MAX_BATCH_EVENTS

@@ -6,8 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from tests.draining import FakeStore, Setting, until
-from tests.new_events import new_events
+from tests.support.events import new_events
+from tests.support.stores import FakeStore
+from tests.support.waiting import until
+from tests.unit.drain.setting import Setting
 from tracker.errors import DatabaseUnavailableError
 from tracker.log.appender import MAX_BATCH_EVENTS
 from tracker.log.event_store import Kept

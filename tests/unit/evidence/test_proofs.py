@@ -107,8 +107,9 @@ def test_an_index_outside_the_tree_is_refused(index: int, size: int) -> None:
         root_from_inclusion(b"\0" * 32, index, size, [])
 
 
-def test_every_one_bit_mutation_of_a_thousand_proofs_is_refused() -> None:
-    """Of 1,000 proofs, no proof with one bit changed verifies: 500 of inclusion, 500 of consistency."""
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.long)])
+def test_every_one_bit_mutation_of_a_thousand_proofs_is_refused(step: int) -> None:
+    """Of 1,000 proofs, no proof with one bit changed verifies: 500 of inclusion, 500 of consistency. Each bit in so many is changed."""
     chance = random.Random(6962)
     leaves = numbered_leaves(16)
     read = subtree_reader(leaves)
@@ -119,7 +120,7 @@ def test_every_one_bit_mutation_of_a_thousand_proofs_is_refused() -> None:
         index = chance.randrange(1, size)
         old_root = range_root(read, 0, index)
         proof = prove_inclusion(read, index, size) if number % 2 else prove_consistency(read, index, size)
-        for place, bit in itertools.product(range(len(proof)), range(256)):
+        for place, bit in itertools.product(range(len(proof)), range(number % step, 256, step)):
             changed = bytearray(proof[place])
             changed[bit // 8] ^= 1 << bit % 8
             mutated = [*proof[:place], bytes(changed), *proof[place + 1 :]]
@@ -132,7 +133,7 @@ def test_every_one_bit_mutation_of_a_thousand_proofs_is_refused() -> None:
             except ProofError:
                 continue
             accepted += 1
-    assert mutations > 500_000
+    assert mutations > 500_000 // step
     assert accepted == 0
 
 

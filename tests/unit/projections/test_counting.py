@@ -16,7 +16,7 @@ from projections.fold.message import Said
 from projections.fold.transitions import Batch, Messages
 from projections.labels import CHANNELS
 from projections.metric_counters import METRIC_COUNTERS
-from tests.histories import NOON, SID, histories, say
+from tests.support.projections.histories import NOON, SID, histories, say
 from tracker.twilio.error_codes import all_codes
 from tracker.twilio.statuses import FINAL, INBOUND_STATUSES, PHASES
 

@@ -12,7 +12,7 @@ from projections.fold.message import Said
 from projections.fold.transitions import Messages
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
-from tests.histories import histories
+from tests.support.projections.histories import histories
 from tracker.postgres.binary_arrays import PackedArray
 
 

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from projections.metric_counters import BUCKETS
-from tests.traffic import CHANNELS, CODES, COUNTRIES
+from tests.support.projections.traffic import CHANNELS, CODES, COUNTRIES
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], Decimal]
 """Value of each series that is not zero, by metric and labels."""

@@ -6,9 +6,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -19,21 +18,13 @@ import httpx
 import psutil
 from twilio.request_validator import RequestValidator
 
+from tests.support.events import message_sid
+from tests.support.waiting import PATIENCE, wait_until
+
 ACCOUNT_SID = "AC0123456789abcdef0123456789abcdef"
 TOKEN = "5d41402abc4b2a76b9719d911017c592"  # of nobody's account
 PATH = "/webhooks/twilio/status"
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
-PATIENCE = 60.0
-"""Seconds until a condition that should come true soon is taken for one that never will."""
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Until the condition is true; AssertionError when it is not in time."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        pause.wait(0.02)
 
 
 class Tracker:
@@ -160,11 +151,6 @@ class _Multi(dict[str, list[str]]):
     def getall(self, name: str) -> list[str]:
         """All values of a name."""
         return self[name]
-
-
-def message_sid(number: int, prefix: str = "SM") -> str:
-    """A well-formed SID."""
-    return f"{prefix}{number:032x}"
 
 
 def callback(status: str, sid: str = message_sid(1), **more: str) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""A real ``tracker project`` for tests, and what it did."""
+"""Projectors for tests: a real ``tracker project``, and one life of a runner in this process."""
 
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from projections.projection import Projection
+from projections.registry import PROJECTIONS
 from projections.runner import Runner
-from tests.serving import PATIENCE, bare_environment, wait_until
+from tests.support.serving import bare_environment
+from tests.support.waiting import PATIENCE, wait_until
+from tracker.postgres.roles import Role, conninfo
 
 
 class Projector:
@@ -69,3 +73,17 @@ def lag(connection: psycopg.Connection[Any]) -> int:
 def wait_projected(connection: psycopg.Connection[Any]) -> None:
     """Until the projections have taken in what is in the log."""
     wait_until(lambda: lag(connection) == 0, "the projections to catch up", seconds=60)
+
+
+def project(database_url: str) -> None:
+    """Bring every projection up to date. database_url: of any user who may become the projector's role."""
+    run(conninfo(database_url, role=Role.PROJECTOR, application="tests"))
+
+
+def run(as_projector: str, projections: Sequence[Projection[Any]] = PROJECTIONS, max_events: int = 97) -> None:
+    """Apply all that is in the log. as_projector: connection string with the projector's role. max_events: of a batch."""
+    with psycopg.connect(as_projector, autocommit=True) as connection:
+        runner = Runner(connection, projections, max_events)
+        become_active(runner)
+        while runner.run_once():
+            pass

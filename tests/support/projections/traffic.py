@@ -5,7 +5,7 @@ from random import Random
 
 import uuid_utils
 
-from tests.new_events import EVIDENCE
+from tests.support.events import EVIDENCE
 from tracker.log.event import NewEvent
 from tracker.twilio.callback import Callback
 
