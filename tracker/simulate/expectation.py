@@ -1,15 +1,17 @@
 """What the state of a message must be, given what was said about it: the rule, stated a second time.
 
-The tracker has its own statement of it, which this one checks, so nothing is imported from there. The rule: every event
-has a key, ``(phase, carrier's done date, outcome, has an error code, error code)``, and the greatest key decides, in
-whatever order and however often things were said. A repetition of the deciding status without an error code does not
-take away the code that was said with it.
+The tracker has its own statement of it, which this one checks, so nothing is imported from there. The rule: the highest
+phase decides, in whatever order and however often things were said. Carriers' dates have no time zone, so two of them can
+be compared only when they differ by more than 26 hours: an outcome is superseded when each update that states it has a
+date more than 26 hours before the latest date of any outcome. The strongest outcome that is not superseded decides; of its
+updates, the one with the latest date, then one with an error code, then the greater code. A repetition of the deciding
+status without an error code does not take away the code that was said with it.
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import combinations
 
 from tracker.simulate.world.population import Update
@@ -18,9 +20,12 @@ _BEFORE_THE_OUTCOME = {"accepted": 1, "scheduled": 1, "queued": 2, "receiving": 
 _OUTCOMES = ("canceled", "failed", "undelivered", "partially_delivered", "received", "delivered")
 _OUTCOME_PHASE = 5
 _READ_PHASE = 6
+_INCOMPARABLE = timedelta(hours=26)
+"""The widest distance between two wall clocks of one moment: UTC-12 to UTC+14."""
+
 _TEN_DIGITS = re.compile("[0-9]{10}")
 
-Key = tuple[int, str, int, bool, int]
+Key = tuple[int, int, datetime, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ def expected_state(said: Iterable[Update]) -> State:
     by_key = sorted(said, key=sort_key, reverse=True)
     if not by_key:
         return NOTHING_SAID
-    deciding = by_key[0]
+    deciding = next(update for update in by_key if update.status not in _superseded(by_key))
     codes = [update.error_code for update in by_key if update.status == deciding.status and update.error_code]
     return State(
         status=deciding.status,
@@ -53,6 +58,22 @@ def expected_state(said: Iterable[Update]) -> State:
         from_address=deciding.from_address,
         delivered=deciding.status in {"delivered", "read"},
     )
+
+
+def _superseded(said: Iterable[Update]) -> set[str]:
+    """Outcomes that do not decide, because the carrier dated another one more than 26 hours later."""
+    dates: dict[str, list[datetime | None]] = {}
+    for update in said:
+        if update.status in _OUTCOMES:
+            dates.setdefault(update.status, []).append(_parse_done_date(update.raw_dlr_done_date))
+    latest = max((date for given in dates.values() for date in given if date is not None), default=None)
+    if latest is None:
+        return set()
+    return {
+        status
+        for status, given in dates.items()
+        if all(date is not None and date < latest - _INCOMPARABLE for date in given)
+    }
 
 
 def alternatives(said: Iterable[Update], in_doubt: Iterable[Update]) -> tuple[State, ...]:
@@ -68,12 +89,12 @@ def alternatives(said: Iterable[Update], in_doubt: Iterable[Update]) -> tuple[St
 
 
 def sort_key(update: Update) -> Key:
-    """The key of one update."""
+    """The key of one update; among updates that are not superseded the greatest decides."""
     code = update.error_code or ""
     return (
         phase(update.status),
-        _done_date(update.raw_dlr_done_date),
         _OUTCOMES.index(update.status) if update.status in _OUTCOMES else -1,
+        _parse_done_date(update.raw_dlr_done_date) or datetime.min,  # noqa: DTZ901  # before every date, which has no time zone either
         bool(code),
         int(code) if code.isdecimal() else -1,
     )
@@ -86,12 +107,11 @@ def phase(status: str) -> int:
     return _OUTCOME_PHASE if status in _OUTCOMES else _BEFORE_THE_OUTCOME.get(status, 0)
 
 
-def _done_date(raw: str | None) -> str:
-    """The date ``YYMMDDhhmm``, which sorts like the time it means; empty, so that it sorts first, for what is none."""
+def _parse_done_date(raw: str | None) -> datetime | None:
+    """The wall-clock time in ``YYMMDDhhmm``; None for what is none."""
     if raw is None or not _TEN_DIGITS.fullmatch(raw):
-        return ""
+        return None
     try:
-        datetime.strptime(raw, "%y%m%d%H%M")  # noqa: DTZ007  # carriers give no time zone
+        return datetime.strptime(raw, "%y%m%d%H%M")  # noqa: DTZ007  # carriers give no time zone
     except ValueError:
-        return ""
-    return raw
+        return None

@@ -53,11 +53,18 @@ UPDATES = st.builds(
             id="the carrier corrects a failure",
         ),
         pytest.param(
-            [said("delivered", None, "2603011200"), said("undelivered", "30003", "2603011207")],
+            [said("delivered", None, "2603011200"), said("undelivered", "30003", "2603021400")],
+            "delivered",
+            None,
+            "2603011200",
+            id="dates 26 hours apart cannot be compared",
+        ),
+        pytest.param(
+            [said("delivered", None, "2603011200"), said("undelivered", "30003", "2603021401")],
             "undelivered",
             "30003",
-            "2603011207",
-            id="the carrier's later word wins",
+            "2603021401",
+            id="a date more than 26 hours later wins",
         ),
         pytest.param(
             [said("delivered", None, "2603011200"), said("undelivered", "30003", "2603011200")],
@@ -68,13 +75,13 @@ UPDATES = st.builds(
         ),
         pytest.param(
             [said("undelivered", "30003", "2603011200"), DELIVERED],
-            "undelivered",
-            "30003",
-            "2603011200",
-            id="a dated outcome goes before one without a date",
+            "delivered",
+            None,
+            None,
+            id="an outcome without a date is not superseded",
         ),
         pytest.param(
-            [said("delivered", None, "2512312359"), said("undelivered", "30003", "2601010000")],
+            [said("delivered", None, "2512302159"), said("undelivered", "30003", "2601010000")],
             "undelivered",
             "30003",
             "2601010000",
@@ -148,7 +155,7 @@ def test_the_greatest_key_decides(updates: list[Update]) -> None:
     ("less", "more"),
     [
         (SENT, said("failed")),
-        (said("delivered", date="2603011200"), said("failed", date="2603011201")),
+        (said("failed", date="2603011200"), said("failed", date="2603011201")),
         (said("undelivered", "30008"), DELIVERED),
         (said("failed"), said("failed", "E1")),
         (said("failed", "30001"), said("failed", "30002")),
@@ -157,7 +164,7 @@ def test_the_greatest_key_decides(updates: list[Update]) -> None:
     ],
 )
 def test_keys_are_compared_part_by_part(less: Update, more: Update) -> None:
-    """Phase, then date, then outcome, then whether there is a code, then the code as a number."""
+    """Phase, then outcome, then date, then whether there is a code, then the code as a number."""
     assert sort_key(less) < sort_key(more)
 
 
