@@ -121,7 +121,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 def test_every_command_is_known_here() -> None:
     """One that is added to the README has to be run by a test too."""
     assert set(commands()) == {*RUN_ELSEWHERE, *ENVIRONMENT, *RUN_HERE}
-    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert any(line.endswith(" make test") for line in lines)
 
 
 def test_what_make_run_prints_is_what_the_readme_shows(clone: Clone) -> None:

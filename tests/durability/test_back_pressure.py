@@ -19,8 +19,8 @@ MEGABYTE = 2**20
 SECONDS = 1.0
 """That every append takes longer than usual: so long that a slow machine, too, posts more meanwhile than may wait."""
 
-LONGEST = 8.0
-"""Seconds that any callback may wait, on a machine that does other things: Twilio waits fifteen."""
+LONGEST = 12.0
+"""Seconds that any callback may wait where each append takes SECONDS longer: Twilio waits fifteen."""
 
 
 @contextmanager
