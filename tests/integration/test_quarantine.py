@@ -212,7 +212,9 @@ def test_an_accepted_callback_becomes_an_event_once(database_url: str) -> None:
 
 def test_the_account_is_that_of_the_key_where_the_body_names_none(database_url: str) -> None:
     """A shared key names none either."""
-    named = quarantined("invalid_status", f"MessageSid={SID}&MessageStatus=sent", identity=VOICE)
+    named = quarantined(
+        "invalid_status", f"MessageSid={SID}&MessageStatus=sent", identity=VOICE, key_id=f"{ACCOUNT}/01234567"
+    )
     append(database_url, [named, CALLBACKS[2]])
     for identity in (VOICE, KEYLESS):
         assert run(database_url, "accept", str(identity), "--reason", "x").exit_code == 0
