@@ -48,7 +48,8 @@ def expected_state(said: Iterable[Update]) -> State:
     by_key = sorted(said, key=sort_key, reverse=True)
     if not by_key:
         return NOTHING_SAID
-    deciding = next(update for update in by_key if update.status not in _superseded(by_key))
+    superseded = _superseded(by_key)
+    deciding = next(update for update in by_key if update.status not in superseded)
     codes = [update.error_code for update in by_key if update.status == deciding.status and update.error_code]
     return State(
         status=deciding.status,
