@@ -6,8 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-input
-# In the order of the folders: the slow modules come first, and units fill up the end.
-PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile
 BENCH_ARGS ?=
 ROUNDS ?= 10
 
