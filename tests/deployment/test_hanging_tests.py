@@ -16,10 +16,9 @@ from tests.support.bounded import EXIT_AT_LIMIT
 from tests.support.waiting import wait_until
 
 SECONDS = 60.0
-"""What each run of this module may take. Without the options under test it takes longer, or for ever."""
+"""Limit of each run that this module starts. Without the options under test a run takes longer, or never ends."""
 
-DISTRIBUTION = ("--dist", "loadfile", "--no-loadscope-reorder")
-"""As in the Makefile."""
+HANGING = "test_hangs.py::test_one[3]"
 
 BOUNDED = (sys.executable, str(ROOT / "tests" / "support" / "bounded.py"))
 
@@ -29,14 +28,13 @@ def suite(tmp_path: Path) -> Path:
     """Three modules: one passes; where the environment says so, one hangs and one exits. The settings are the project's own."""
     for name, body in {
         "test_passes": "pass",
-        "test_hangs": "os.environ['FAULT'] == 'hang' and number == 3 and (Path('hangs').touch(), time.sleep(1000))",
+        "test_hangs": "os.environ['FAULT'] == 'hang' and number == 3 and time.sleep(1000)",
         "test_exits": "os.environ['FAULT'] == 'exit' and number == 3 and os._exit(3)",
     }.items():
         (tmp_path / f"{name}.py").write_text(
             textwrap.dedent(
                 f"""
                 import os, time, pytest
-                from pathlib import Path
 
                 @pytest.mark.parametrize("number", range(5))
                 def test_one(number):
@@ -46,11 +44,19 @@ def suite(tmp_path: Path) -> Path:
         )
     (tmp_path / "conftest.py").write_text(
         textwrap.dedent(
-            """
+            f"""
+            from pathlib import Path
             from tests.support.interruption import RunningTests
+
+            class Reported:
+                def pytest_runtest_logstart(self, nodeid):
+                    if nodeid == "{HANGING}":
+                        Path("reported").touch()
 
             def pytest_configure(config):
                 if not hasattr(config, "workerinput"):
+                    # The plugin that is registered last is called first.
+                    config.pluginmanager.register(Reported())
                     config.pluginmanager.register(RunningTests())
             """
         )
@@ -60,7 +66,7 @@ def suite(tmp_path: Path) -> Path:
 
 def pytest_command(suite: Path, *options: str) -> list[str]:
     project = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(suite), "-p", "no:cacheprovider")
-    return [sys.executable, "-m", "pytest", *project, "-n", "2", *DISTRIBUTION, *options, str(suite)]
+    return [sys.executable, "-m", "pytest", *project, "-n", "2", "--dist", "loadfile", *options, str(suite)]
 
 
 def environment(fault: str) -> dict[str, str]:
@@ -71,9 +77,7 @@ def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[s
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS, **options)
 
 
-@pytest.mark.parametrize(
-    ("fault", "name"), [("hang", "test_hangs.py::test_one[3]"), ("exit", "test_exits.py::test_one[3]")]
-)
+@pytest.mark.parametrize(("fault", "name"), [("hang", HANGING), ("exit", "test_exits.py::test_one[3]")])
 def test_the_run_ends_and_names_the_test(suite: Path, fault: str, name: str) -> None:
     """A worker that dies is not replaced, and pytest-timeout ends a worker whose test hangs."""
     command = pytest_command(suite, "-o", "timeout=2", "-o", "faulthandler_timeout=1")
@@ -85,7 +89,7 @@ def test_the_run_ends_and_names_the_test(suite: Path, fault: str, name: str) -> 
 
 
 def test_a_run_that_is_stopped_names_its_tests(suite: Path) -> None:
-    """bounded.py passes SIGTERM on to pytest, which ends and prints the tests whose start was reported to it by then."""
+    """bounded.py passes SIGTERM on to pytest, which prints the tests that have not ended."""
     with subprocess.Popen(
         [*BOUNDED, "900", *pytest_command(suite)],
         cwd=suite,
@@ -94,12 +98,12 @@ def test_a_run_that_is_stopped_names_its_tests(suite: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_until((suite / "hangs").exists, "the test to hang")
+        wait_until((suite / "reported").exists, "the hanging test's start to be reported")
         process.terminate()
         output, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == EXIT_AT_LIMIT
     assert "is stopped after SIGTERM" in errors
-    assert "SIGTERM; tests that did not end: " in output
+    assert f"SIGTERM; tests that did not end: {HANGING}" in output
 
 
 def test_a_command_is_stopped_at_its_limit() -> None:

@@ -5,7 +5,7 @@ Usage: python3 tests/support/bounded.py SECONDS COMMAND [ARGUMENT ...]
 At the limit the command's process group gets SIGTERM, and everything that still runs GRACE seconds later gets SIGKILL. SIGTERM
 and SIGINT to this process have the same effect. The exit code is the command's, or 124 at the limit.
 
-A test worker that dies leaves its servers running. They hold the log's pipe open, and whoever reads the log waits for its end.
+A test worker that dies leaves its servers running. They hold the log's pipe open, and its reader waits for the end of the log.
 This process adopts all orphans of the command, whatever session they are in, and kills them when the command has ended.
 """
 
