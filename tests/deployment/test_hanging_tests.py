@@ -121,6 +121,22 @@ def test_a_process_left_behind_is_killed() -> None:
     assert "left running: sleep 1000" in ended.stderr
 
 
+def test_an_orphan_that_ends_is_reaped_at_once() -> None:
+    """A command that waits until its killed grandchild is gone ends, though the grandchild's parent was killed first."""
+    shell = "sleep 1000 & echo $!; wait"
+    command = f"""
+import os, signal, subprocess, psutil
+shell = subprocess.Popen(["sh", "-c", {shell!r}], stdout=subprocess.PIPE, text=True)
+orphan = psutil.Process(int(shell.stdout.readline()))
+shell.kill()
+shell.wait()
+orphan.kill()
+orphan.wait({SECONDS / 2})
+"""
+    ended = run([*BOUNDED, "900", sys.executable, "-c", command])
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_command_without_descendants_keeps_its_exit_code() -> None:
     """Nothing is reported after a command that leaves nothing, and death by a signal is 128 and its number."""
     ended = run([*BOUNDED, "900", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
